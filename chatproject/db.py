@@ -1,0 +1,53 @@
+"""Database work from async code.
+
+Django's `sync_to_async` gives each live stream a connection of its own: 200 streams exhaust PostgreSQL. Here a
+unit of work is a plain synchronous function that runs in a small pool of threads, each with one connection.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs `unit` in the pool and returns its result or raises its error.
+
+    A cancelled caller waits for the unit's end before the cancellation goes on: a unit left alone would commit
+    behind the back of whoever cleans up.
+    """
+    call = partial(contextvars.copy_context().run, _unit, partial(unit, *args, **kwargs))
+    future = asyncio.get_running_loop().run_in_executor(_pool(), call)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except Exception:  # the unit's own, raised by result() below
+            break
+    if cancelled is not None:
+        future.exception()  # retrieved, so that asyncio does not complain
+        raise cancelled
+    return future.result()
+
+
+def _unit(work: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="db")

@@ -1,0 +1,95 @@
+"""Typed reads of the environment that refuse a malformed value by the variable's name.
+
+Only settings.py uses it. No message repeats a value: it may be a secret in the wrong place.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from sentry_sdk.utils import BadDsn, Dsn
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+class Env(environ.Env):  # type: ignore[misc]
+    """django-environ with the checks this project's settings need. Every method raises ImproperlyConfigured."""
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string without spaces around it; an empty value counts as unset."""
+        return self.str(name, default).strip() or default
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A boolean; unlike django-environ's, a misspelt one is an error instead of False."""
+        value = self.text(name, str(default)).lower()
+        if value not in TRUE | FALSE:
+            raise ImproperlyConfigured(f"{name} must be true or false.")
+        return value in TRUE
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        try:
+            value = float(self.text(name, str(default)))
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:  # also false for nan
+            raise ImproperlyConfigured(f"{name} must be a number from {low:g} to {high:g}.")
+        return value
+
+    def rate(self, name: str, default: float) -> float:
+        return self.number(name, default, 0.0, 1.0)
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.number(name, default, low, high)
+        if value != int(value):
+            raise ImproperlyConfigured(f"{name} must be a whole number from {low} to {high}.")
+        return int(value)
+
+    def choice(self, name: str, default: str, allowed: Iterable[str]) -> str:
+        value = self.text(name, default)
+        allowed = list(allowed)
+        if value not in allowed:
+            raise ImproperlyConfigured(f"{name} must be one of: {', '.join(allowed)}.")
+        return value
+
+    def names(self, name: str, default: Iterable[str]) -> list[str]:
+        """A comma list, spaces around the commas allowed."""
+        return [part for raw in self.text(name, ",".join(default)).split(",") if (part := raw.strip())]
+
+    def dsn(self, name: str) -> str:
+        """A Sentry DSN, `https://KEY@HOST/PROJECT_NUMBER`, or the empty string."""
+        value = self.text(name)
+        if value:
+            try:
+                ok = Dsn(value).project_id.isdigit()
+            except (BadDsn, ValueError):
+                ok = False
+            if not ok:
+                raise ImproperlyConfigured(f"{name} must look like https://KEY@HOST/PROJECT_NUMBER, or be empty.")
+        return value
+
+    def database(self, name: str, default: str) -> dict[str, object]:
+        try:
+            config: dict[str, object] = dict(self.db_url_config(self.text(name, default)))
+        except (ValueError, ImproperlyConfigured):
+            config = {}
+        engine = str(config.get("ENGINE", ""))
+        if not engine.endswith((".sqlite3", ".postgresql")) or not config.get("NAME"):
+            raise ImproperlyConfigured(
+                f"{name} must look like sqlite:///db.sqlite3 or postgres://USER:PASSWORD@HOST:5432/NAME."
+            )
+        return config
+
+
+def http_url(name: str, value: str) -> str:
+    """Returns `value` without a trailing slash when it is an http(s) URL with a host; raises otherwise."""
+    try:
+        parts = urlsplit(value)
+        ok = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        ok = ok and "@" not in parts.netloc  # a password in a URL would be shown and logged
+    except ValueError:
+        ok = False
+    if not ok:
+        raise ImproperlyConfigured(f"{name} must be a URL such as https://api.example.com/v1.")
+    return value.rstrip("/")

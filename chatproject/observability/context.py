@@ -1,0 +1,82 @@
+"""What the rest of the code may say to Sentry. Without a DSN every call is the SDK's cheap no-op.
+
+Tags and contexts go on the isolation scope, which lives as long as the request; a scope of our own held
+across a `yield` would lose them in the middle of a stream.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.types import Event, Hint
+from sentry_sdk.utils import event_from_exception
+
+
+def trace_id() -> str:
+    """The current trace's id, 32 hex digits; a random one when Sentry is off."""
+    if not sentry_sdk.is_initialized():
+        return uuid.uuid4().hex
+    return str(sentry_sdk.get_current_scope().get_trace_context()["trace_id"])
+
+
+def tag(**tags: str) -> None:
+    """Tags every event and the transaction of this request."""
+    scope = sentry_sdk.get_isolation_scope()
+    for key, value in tags.items():
+        scope.set_tag(TAG_NAMES.get(key, key), value)
+
+
+# Tags whose name is no Python identifier.
+TAG_NAMES = {"outcome": "chat.outcome"}
+
+
+def context(name: str, values: Mapping[str, Any]) -> None:
+    """Attaches a block of details to every later event of this request. No message text, no secret."""
+    sentry_sdk.get_isolation_scope().set_context(name, dict(values))
+
+
+def user(user_id: str, username: str, email: str) -> None:
+    """Who is asking. Only with SENTRY_SEND_DEFAULT_PII: without, the SDK drops it."""
+    sentry_sdk.get_isolation_scope().set_user({"id": user_id, "username": username, "email": email})
+
+
+def breadcrumb(message: str, **data: Any) -> None:
+    sentry_sdk.add_breadcrumb(category="request", type="http", level="info", message=message, data=data)
+
+
+def fail_transaction() -> None:
+    """Marks the transaction as failed: a stream that breaks has already answered 200."""
+    transaction = sentry_sdk.get_current_scope().transaction
+    if transaction is not None:
+        transaction.set_status("internal_error")
+
+
+def capture(
+    exc: BaseException,
+    *,
+    handled: bool = True,
+    level: str = "error",
+    fingerprint: list[str] | None = None,
+    contexts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str | None:
+    """Sends one event for `exc`, linked to the active span. Returns its id, or None when nothing was sent."""
+    if not sentry_sdk.is_initialized():
+        return None
+    mechanism = {"type": "chat", "handled": handled}
+    event, hint = event_from_exception(exc, client_options=sentry_sdk.get_client().options, mechanism=mechanism)
+    with sentry_sdk.new_scope() as scope:
+        scope.set_level(level)  # type: ignore[arg-type]
+        scope.fingerprint = fingerprint
+        for name, values in (contexts or {}).items():
+            scope.set_context(name, dict(values))
+        return _send(event, hint)
+
+
+def _send(event: Event, hint: Hint) -> str | None:
+    return sentry_sdk.capture_event(event, hint=hint)
+
+
+def last_event_id() -> str | None:
+    """The id of the event that the SDK sent last in this request."""
+    return sentry_sdk.last_event_id() if sentry_sdk.is_initialized() else None

@@ -1,0 +1,73 @@
+"""The outermost middleware: names each request, and tells Sentry and the log how it began and ended."""
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from asgiref.sync import markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from uuid_utils.compat import uuid7
+
+from chatproject.middleware import BROWSER_PATHS
+from chatproject.observability import context
+from chatproject.problems import Problem
+
+access = logging.getLogger("chatproject.access")
+
+# A caller's request id goes into headers, logs and tags, so it may hold nothing that needs escaping.
+SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = ("/health", "/static/")
+
+
+class RequestContextMiddleware:
+    """Sets request.request_id and request.trace_id, and both as response headers; leaves the breadcrumbs."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        given = request.headers.get("X-Request-ID", "")
+        request.request_id = given if SANE_ID.fullmatch(given) else uuid7().hex  # type: ignore[attr-defined]
+        request.trace_id = context.trace_id()  # type: ignore[attr-defined]
+        context.tag(request_id=request.request_id)  # type: ignore[attr-defined]
+        # Now, since the one at the end comes too late for this request's own exception.
+        context.breadcrumb("request started", method=request.method, path=request.path)
+        response = await self._respond(request)
+        response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+        response["X-Trace-ID"] = request.trace_id  # type: ignore[attr-defined]
+        if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
+            response["Content-Length"] = str(len(response.content))
+        finished = partial(finish, request, response.status_code, started)
+        if hasattr(response, "on_end"):  # a stream ends when its last byte is sent, not here
+            response.on_end = finished
+        else:
+            finished()
+        return response
+
+    async def _respond(self, request: HttpRequest) -> HttpResponseBase:
+        if getattr(request, "scope", {}).get("chat.body_too_large"):
+            limit = f"The limit is {settings.CHAT_MAX_BODY_BYTES} bytes; send a smaller body."
+            return Problem("body_too_large", limit).response(request)
+        response = await self.get_response(request)
+        if response.status_code == 405 and not request.path_info.startswith(BROWSER_PATHS):
+            allow = response["Allow"]
+            return Problem("method_not_allowed", f"Use {allow}.", headers={"Allow": allow}).response(request)
+        return response
+
+
+def finish(request: HttpRequest, status: int, started: float) -> None:
+    """Leaves the breadcrumb and the log line of a request whose last byte has gone."""
+    milliseconds = round((time.perf_counter() - started) * 1000)
+    context.breadcrumb("request ended", path=request.path, status_code=status, duration_ms=milliseconds)
+    if not request.path.startswith(QUIET):
+        ids = f"request={request.request_id} trace={request.trace_id}"  # type: ignore[attr-defined]
+        access.info("%s %s %s %d ms %s", request.method, request.path, status, milliseconds, ids)

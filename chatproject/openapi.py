@@ -1,0 +1,89 @@
+"""How the OpenAPI page tells of errors and event streams."""
+
+from typing import Any
+
+from ninja import Schema
+from pydantic import ConfigDict
+
+from chatproject.problems import CODES, MEDIA_TYPE
+from providers.errors import ALL as PROVIDER_ERRORS
+
+# What any endpoint may answer.
+COMMON = ("internal_error", "database_unavailable")
+AUTH = ("not_authenticated", "invalid_api_key")
+
+STATUSES: dict[str, tuple[int, str]] = {**CODES, **{e.code: (e.status, e.title) for e in PROVIDER_ERRORS}}
+
+
+class FieldProblem(Schema):
+    field: str
+    message: str
+
+
+class ProblemOut(Schema):
+    """An RFC 9457 problem document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    sentry_event_id: str | None = None
+    trace_id: str | None = None
+    errors: list[FieldProblem] | None = None
+
+
+def problems(*codes: str, auth: bool = True) -> dict[int, Any]:
+    """The `response` entries for these problem codes and those that every endpoint has."""
+    every = (*codes, *(AUTH if auth else ()), *COMMON)
+    return dict.fromkeys(sorted({STATUSES[code][0] for code in every}), ProblemOut)
+
+
+def example(code: str) -> dict[str, Any]:
+    status, title = STATUSES[code]
+    return {
+        "type": f"urn:problem:chat-api:{code}",
+        "title": title,
+        "status": status,
+        "detail": "What happened, and what to do about it.",
+        "code": code,
+        "request_id": "0198c9b2f0c77d5c8a4be3a2f0d1c2b3",
+    }
+
+
+SSE_EXAMPLE = """\
+event: message.created
+id: 0
+data: {"id": "0198c9b2-...", "status": "streaming", ...}
+
+event: message.delta
+id: 1
+data: {"delta": "The capital of France is Paris."}
+
+event: message.completed
+id: 2
+data: {"id": "0198c9b2-...", "status": "completed", "content": "The capital of France is Paris.", ...}
+"""
+
+
+def sse() -> dict[str, Any]:
+    """The `openapi_extra` of an endpoint that can stream."""
+    content = {"text/event-stream": {"schema": {"type": "string"}, "example": SSE_EXAMPLE}}
+    return {"responses": {200: {"content": content}}}
+
+
+def as_problem_documents(schema: dict[str, Any]) -> None:
+    """Gives every error response of an OpenAPI document its media type and, by code, its examples."""
+    by_status: dict[int, list[str]] = {}
+    for code, (status, _) in STATUSES.items():
+        by_status.setdefault(status, []).append(code)
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                if int(status) >= 400 and "application/json" in content:
+                    examples = {code: {"value": example(code)} for code in by_status[int(status)]}
+                    content[MEDIA_TYPE] = {**content.pop("application/json"), "examples": examples}

@@ -1,0 +1,161 @@
+"""The settings. Every read of the environment is here, in the order of .env.example; nothing else reads it.
+
+A malformed value raises ImproperlyConfigured with the variable's name, and never repeats the value.
+"""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from chatproject.env import Env, http_url
+from chatproject.observability import sentry
+from providers import registry
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+# The tests point ENV_FILE elsewhere, so that a developer's keys and DSN never take part in them.
+Env.read_env(os.environ.get("ENV_FILE", str(BASE_DIR / ".env")))
+
+# --- Sentry ---------------------------------------------------------------------------------------
+SENTRY_DSN = env.dsn("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.choice("SENTRY_ENVIRONMENT", "development", ["development", "staging", "production"])
+SENTRY_ENABLE_TRACING = env.flag("SENTRY_ENABLE_TRACING", True)
+SENTRY_TRACES_SAMPLE_RATE = env.rate("SENTRY_TRACES_SAMPLE_RATE", 1.0) if SENTRY_ENABLE_TRACING else 0.0
+SENTRY_PROFILES_SAMPLE_RATE = env.rate("SENTRY_PROFILES_SAMPLE_RATE", 1.0) if SENTRY_ENABLE_TRACING else 0.0
+SENTRY_SEND_DEFAULT_PII = env.flag("SENTRY_SEND_DEFAULT_PII", True)
+SENTRY_INCLUDE_PROMPTS = env.flag("SENTRY_INCLUDE_PROMPTS", False)
+SENTRY_RELEASE = env.text("SENTRY_RELEASE") or sentry.git_release()
+SENTRY_EVENT_URL = env.text("SENTRY_EVENT_URL") or sentry.default_event_url(SENTRY_DSN)
+SENTRY_DEBUG_OPEN = env.flag("SENTRY_DEBUG_OPEN", SENTRY_ENVIRONMENT != "production")
+
+if SENTRY_EVENT_URL:
+    http_url("SENTRY_EVENT_URL", SENTRY_EVENT_URL)
+    if "{event_id}" not in SENTRY_EVENT_URL:
+        raise ImproperlyConfigured("SENTRY_EVENT_URL must contain {event_id}.")
+
+PRODUCTION = SENTRY_ENVIRONMENT == "production"
+
+# Before the application exists, so that a failure while it loads is seen too.
+sentry.init(
+    dsn=SENTRY_DSN,
+    environment=SENTRY_ENVIRONMENT,
+    release=SENTRY_RELEASE,
+    traces_sample_rate=SENTRY_TRACES_SAMPLE_RATE,
+    profiles_sample_rate=SENTRY_PROFILES_SAMPLE_RATE,
+    send_pii=SENTRY_SEND_DEFAULT_PII,
+    include_prompts=SENTRY_INCLUDE_PROMPTS,
+)
+
+# --- Django ---------------------------------------------------------------------------------------
+DEBUG = env.flag("DEBUG", False)
+
+SECRET_KEY = env.text("SECRET_KEY")
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY is empty. `make .env` writes a random one into .env.")
+if PRODUCTION and (len(SECRET_KEY) < 32 or "insecure" in SECRET_KEY or "change" in SECRET_KEY.lower()):
+    raise ImproperlyConfigured("SECRET_KEY is short or well known; production needs 50 or more random characters.")
+
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1"])
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASE_THREADS = env.integer("DATABASE_THREADS", 8, 1, 64)
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # IMMEDIATE: a writer waits for its turn at BEGIN instead of failing at its first write.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+# --- Chat -----------------------------------------------------------------------------------------
+CHAT_PROVIDERS = registry.load(env.text, env.names("CHAT_PROVIDERS", []))
+CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVIDERS)
+CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT", "You are a helpful assistant.")
+CHAT_MAX_MESSAGE_CHARS = env.integer("CHAT_MAX_MESSAGE_CHARS", 100_000, 1, 1_000_000)
+CHAT_MAX_BODY_BYTES = env.integer("CHAT_MAX_BODY_BYTES", 2_000_000, 1_000, 100_000_000)
+CHAT_CONNECT_TIMEOUT = env.number("CHAT_CONNECT_TIMEOUT", 5, 0.1, 60)
+CHAT_READ_TIMEOUT = env.number("CHAT_READ_TIMEOUT", 60, 0.1, 3600)
+
+# --- Fixed ----------------------------------------------------------------------------------------
+ROOT_URLCONF = "chatproject.urls"
+ASGI_APPLICATION = "chatproject.asgi.application"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "ninja",  # for the OpenAPI page's static files: no CDN
+    "chatproject.observability",
+    "chatproject.apikeys",
+    "conversations",
+    "providers",
+]
+
+# Every one is async: a single sync middleware would put a thread under each request and hide disconnects.
+# The admin's own (sessions, CSRF, messages) skip the API, where they would cost a thread hop each.
+MIDDLEWARE = [
+    "chatproject.observability.middleware.RequestContextMiddleware",
+    "chatproject.middleware.StaticFilesMiddleware",
+    "chatproject.middleware.SecurityMiddleware",
+    "chatproject.middleware.SessionMiddleware",
+    "chatproject.middleware.CommonMiddleware",
+    "chatproject.middleware.CsrfViewMiddleware",
+    "chatproject.middleware.AuthenticationMiddleware",
+    "chatproject.middleware.MessageMiddleware",
+    "chatproject.middleware.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # straight from the packages: no collectstatic step
+
+# The body is already bounded in asgi.py, before it is read.
+DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_MAX_BODY_BYTES
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        # Django's own handlers would print a 500 twice, or mail it.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "httpx2": {"level": "WARNING"},
+    },
+}

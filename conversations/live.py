@@ -1,0 +1,79 @@
+"""The turns that this worker runs: kept alive in the database, and ended when the worker shuts down."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+
+from chatproject import db
+from conversations import store
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0
+"""Seconds between two saves of the partial texts: what a `kill -9` may cost."""
+
+
+class LiveTurn(Protocol):
+    """What this module asks of a turn."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def text(self) -> str: ...
+    def interrupt(self) -> None:
+        """Ends the turn as `interrupted`."""
+
+
+class Registry:
+    """The live turns of one worker process. Used from its event loop alone."""
+
+    def __init__(self) -> None:
+        self.turns: set[LiveTurn] = set()
+        self.closing = False
+        """Whether the worker is on its way out, so that a turn that is cancelled was interrupted, not left."""
+        self._heart: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def holding(self, turn: LiveTurn) -> Iterator[None]:
+        self.turns.add(turn)
+        self._idle.clear()
+        if self._heart is None:
+            self._heart = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            self.turns.discard(turn)
+            if not self.turns:
+                self._idle.set()
+
+    async def stop(self) -> None:
+        """Interrupts every turn and waits until each has stored its text."""
+        self.closing = True
+        for turn in list(self.turns):
+            turn.interrupt()
+        await self._idle.wait()
+        if self._heart is not None:
+            self._heart.cancel()
+            self._heart = None
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            texts = {turn.id: turn.text for turn in self.turns}
+            if not texts:
+                continue
+            try:
+                await db.run(store.keep_alive, texts)
+            except DatabaseError as error:
+                # The next beat tries again; the turns go on, and each stores its whole text at its end.
+                logger.warning("the live turns could not be saved: %s", type(error).__name__)
+
+
+registry = Registry()

@@ -1,0 +1,90 @@
+"""A conversation and its messages. Ids are UUIDv7: they sort by time, so they are the order and the cursor."""
+
+from django.conf import settings
+from django.db import models
+from uuid_utils.compat import uuid7
+
+TITLE_LENGTH = 200
+
+
+class Role(models.TextChoices):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class Status(models.TextChoices):
+    COMPLETED = "completed"
+    STREAMING = "streaming"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Conversation(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=TITLE_LENGTH, blank=True)
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200)
+    system_prompt = models.TextField(blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_activity_at = models.DateTimeField("last activity", auto_now_add=True, db_index=True)
+
+    # Kept by the turns, so that no list has to count messages.
+    message_count = models.PositiveIntegerField("messages", default=0)
+    token_count = models.PositiveBigIntegerField("tokens", default=0)
+    failure_count = models.PositiveIntegerField("failures", default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["owner", "-id"], name="conversation_of_owner")]
+
+    def __str__(self) -> str:
+        return self.title or f"Conversation {self.pk}"
+
+
+class Message(models.Model):
+    """One message. An assistant's message is the record of its turn: outcome, usage, timings, where to look in Sentry.
+
+    While its turn runs it is `streaming` and holds a lease, which the worker that runs it keeps extending. When the
+    lease has run out the worker is dead, and the conversation is free for the next turn.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    content = models.TextField(blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.COMPLETED)
+    finish_reason = models.CharField(max_length=32, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    provider = models.CharField(max_length=32, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    total_tokens = models.PositiveIntegerField(null=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True)
+    ttft_ms = models.PositiveIntegerField("time to first token (ms)", null=True)
+    latency_ms = models.PositiveIntegerField("latency (ms)", null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    trace_id = models.CharField(max_length=32, blank=True)
+    sentry_event_id = models.CharField(max_length=32, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["conversation", "id"], name="message_of_conversation"),
+            models.Index(fields=["status", "id"], name="message_unfinished", condition=~models.Q(status="completed")),
+        ]
+        constraints = [
+            # The lock of a conversation: the database itself refuses a second live turn.
+            models.UniqueConstraint(
+                fields=["conversation"], condition=models.Q(status="streaming"), name="one_live_turn"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} message {self.pk}"

@@ -1,0 +1,128 @@
+"""How a turn's course and end are told: on its message, to Sentry, and to its caller as a problem."""
+
+import time
+from typing import Any
+
+from django.conf import settings
+
+from chatproject.observability import context
+from chatproject.observability.gen_ai import GenAISpan
+from chatproject.problems import Problem
+from conversations.models import Status
+from conversations.turn import Turn
+from providers import errors
+from providers.pricing import cost_usd
+
+
+def describe(turn: Turn) -> None:
+    """Tells Sentry whose turn this is, before anything can fail."""
+    provider, request = turn.provider, turn.request
+    context.tag(provider=provider.name, model=request.model, conversation_id=str(turn.conversation.pk))
+    context.context(
+        "chat_request",
+        {
+            "message_id": str(turn.id),
+            "stream": turn.streaming,
+            "prompt_messages": len(request.messages),
+            "prompt_chars": sum(len(message["content"]) for message in request.messages),
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+        },
+    )
+    context.context(
+        "provider",
+        {
+            "name": provider.name,
+            "base_url": provider.base_url,
+            "model": request.model,
+            "fallback_model": provider.fallback_model,
+            "has_key": bool(provider.api_key),
+            "connect_timeout_s": settings.CHAT_CONNECT_TIMEOUT,
+            "read_timeout_s": settings.CHAT_READ_TIMEOUT,
+        },
+    )
+
+
+def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
+    """Captures a provider's failure, once, and says it in the caller's terms."""
+    event_id = context.capture(
+        error,
+        level=error.level,
+        fingerprint=["provider-error", turn.provider.name, error.code],
+        contexts={"provider_error": error.facts()},
+    )
+    failed(turn, error.code, event_id)
+    retry_after = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
+    return Problem(
+        error.code,
+        str(error),
+        status=error.status,
+        title=error.title,
+        headers=retry_after,
+        provider_message=error.quotable(turn.provider.api_key),
+        **where(turn),
+    )
+
+
+def broke(turn: Turn, error: Exception) -> Problem:
+    """Captures a bug of ours that showed in the middle of a turn."""
+    failed(turn, "internal_error", context.capture(error, handled=False))
+    return Problem("internal_error", "It has been logged. Quote the request_id when you report it.", **where(turn))
+
+
+def failed(turn: Turn, code: str, event_id: str | None) -> None:
+    turn.message.status = Status.FAILED
+    turn.message.error_code = code
+    turn.message.sentry_event_id = event_id or ""
+    context.fail_transaction()
+
+
+def interrupted(turn: Turn) -> Problem:
+    return Problem("interrupted", "The server is restarting; what there is of the answer is stored.", **where(turn))
+
+
+def where(turn: Turn) -> dict[str, Any]:
+    """What a problem document says of its turn."""
+    return {
+        "conversation_id": str(turn.conversation.pk),
+        "message_id": str(turn.id),
+        "provider": turn.provider.name,
+        "model": turn.request.model,
+        "trace_id": turn.message.trace_id,
+        "sentry_event_id": turn.message.sentry_event_id or None,
+    }
+
+
+def settle(turn: Turn) -> None:
+    """Fills in the message: text, usage, cost, timings."""
+    message, now = turn.message, time.perf_counter()
+    message.content = turn.text
+    message.finish_reason = (turn.finish_reason or "")[:32]
+    message.model = message.model[:200]
+    message.latency_ms = turn.since_start(now)
+    message.ttft_ms = turn.since_start(turn.first_token) if turn.first_token is not None else None
+    if message.status == Status.INTERRUPTED:
+        message.error_code = "interrupted"
+    if usage := turn.usage:
+        message.prompt_tokens = usage.prompt_tokens
+        message.completion_tokens = usage.completion_tokens
+        message.total_tokens = usage.total_tokens
+        message.cost_usd = cost_usd(turn.provider, message.model, usage)
+
+
+def close_span(span: GenAISpan, turn: Turn) -> None:
+    message = turn.message
+    context.tag(outcome=message.status)
+    span.set(
+        {
+            "gen_ai.response.model": message.model,
+            "gen_ai.response.time_to_first_token": message.ttft_ms / 1000 if message.ttft_ms is not None else None,
+            "gen_ai.response.finish_reasons": [message.finish_reason] if message.finish_reason else None,
+            "gen_ai.usage.input_tokens": message.prompt_tokens,
+            "gen_ai.usage.output_tokens": message.completion_tokens,
+            "gen_ai.usage.total_tokens": message.total_tokens,
+        }
+    )
+    if settings.SENTRY_INCLUDE_PROMPTS:
+        span.messages(turn.request.messages, message.content)
+    span.finish(outcome=message.status, failed=message.status == Status.FAILED)

@@ -1,0 +1,111 @@
+"""The adapter for every provider, since all of them speak OpenAI's chat completions protocol."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import openai
+
+from providers import errors
+from providers.base import ChatRequest, Delta, Usage
+from providers.registry import Provider
+from providers.sse import SSEDecoder
+from providers.translation import translate, translate_payload
+
+USAGE_FIELDS = ("prompt_tokens", "completion_tokens", "total_tokens")
+MAX_COUNT = 2**31 - 1
+
+
+class OpenAICompatible:
+    """A ChatProvider over `openai.AsyncOpenAI`, used for its wire alone: retries and parsing are ours."""
+
+    def __init__(self, provider: Provider, *, connect_timeout: float, read_timeout: float) -> None:
+        """`connect_timeout` and `read_timeout` (the longest silence) in seconds."""
+        self.provider = provider
+        self._client = openai.AsyncOpenAI(
+            api_key=provider.api_key or "none",
+            base_url=provider.base_url,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(
+                timeout=httpx2.Timeout(read_timeout, connect=connect_timeout, pool=connect_timeout),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
+                follow_redirects=False,  # a redirect could carry the prompt to another host
+            ),
+        )
+        # Taken once: the SDK builds its resources on first use, which costs most of a second.
+        self._create = self._client.chat.completions.with_streaming_response.create
+        self._models = self._client.models
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        """See ChatProvider.stream."""
+        try:
+            async with self._create(**self._parameters(request)) as response:
+                async for delta in self._deltas(response):
+                    yield delta
+        except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            # `from None`: an SDK's message repeats the provider's, which may hold the prompt or the key.
+            raise translate(exc, self.provider) from None
+
+    async def list_models(self) -> list[str]:
+        """The ids of the models that the provider offers now. Raises a ProviderError."""
+        try:
+            page = await self._models.list()
+            return [model.id for model in page.data or []]
+        except (openai.OpenAIError, httpx2.HTTPError) as exc:
+            raise translate(exc, self.provider) from None
+        except (AttributeError, TypeError, ValueError):
+            raise errors.MalformedAnswer(provider=self.provider.label) from None
+
+    def _parameters(self, request: ChatRequest) -> dict[str, Any]:
+        parameters: dict[str, Any] = {"model": request.model, "messages": request.messages, "stream": True}
+        if self.provider.stream_usage:
+            parameters["stream_options"] = {"include_usage": True}
+        if request.temperature is not None:
+            parameters["temperature"] = request.temperature
+        if request.max_tokens is not None:
+            parameters[self.provider.max_tokens_field] = request.max_tokens
+        return parameters
+
+    async def _deltas(self, response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[Delta]:
+        decoder, finished = SSEDecoder(), False
+        async for chunk in response.iter_bytes():
+            for data in decoder.feed(chunk):
+                if data == b"[DONE]":
+                    return
+                delta = self._decode(data)
+                finished = finished or delta.finish_reason is not None
+                yield delta
+        for data in decoder.close():
+            if data != b"[DONE]":
+                yield self._decode(data)
+        if not finished:
+            raise errors.MalformedAnswer(provider=self.provider.label, cause="the stream ended before the answer did")
+
+    def _decode(self, data: bytes) -> Delta:
+        try:
+            payload = json.loads(data)
+            if error := payload.get("error"):
+                raise translate_payload(error, self.provider)
+            choices = payload.get("choices") or [{}]
+            usage = payload.get("usage")
+            return Delta(
+                text=_clean((choices[0].get("delta") or {}).get("content") or ""),
+                finish_reason=choices[0].get("finish_reason"),
+                usage=Usage(*(_count(usage.get(name)) for name in USAGE_FIELDS)) if usage else None,
+                model=payload.get("model"),
+            )
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as exc:
+            raise errors.MalformedAnswer(provider=self.provider.label, cause=type(exc).__name__) from None
+
+
+def _clean(text: str) -> str:
+    """Text that every database and every encoder takes: no NUL, no half of a surrogate pair."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\x00", "") if "\x00" in text else text
+
+
+def _count(value: object) -> int:
+    """A token count that the database can hold, whatever the provider claims."""
+    return max(0, min(int(value), MAX_COUNT)) if isinstance(value, int | float) else 0

@@ -1,6 +1,7 @@
 """gunicorn's settings: `gunicorn` alone starts the server. https://gunicorn.org/reference/settings/"""
 
 import os
+import signal
 
 wsgi_app = "chatproject.asgi:application"
 worker_class = "asgi"
@@ -11,13 +12,27 @@ asgi_lifespan = "on"
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
 
-# On SIGTERM live streams get this long to end by themselves; then they end as `interrupted`.
-graceful_timeout = 30
+# Seconds from SIGTERM to SIGKILL; below the 30 s that Kubernetes and most others grant.
+graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT", "28"))
+# How long of it live turns may go on; then they end as `interrupted`, and the rest is for storing and telling that.
+turn_grace = max(graceful_timeout - 5, graceful_timeout / 2)
 # A client that has left: our own cancellation is quicker, this is the backstop.
 asgi_disconnect_grace_period = 10
-keepalive = 30
-control_socket_disable = True
+# Idle connections hold up a shutdown for this long.
+keepalive = 5
 backlog = 2048
+control_socket_disable = True
+
+
+def post_worker_init(worker):
+    """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time."""
+    from conversations.live import registry
+
+    def on_term():
+        worker.handle_exit_signal()
+        worker.loop.call_later(turn_grace, registry.interrupt_all)
+
+    worker.loop.add_signal_handler(signal.SIGTERM, on_term)
 
 
 def worker_int(worker):

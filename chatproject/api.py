@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -64,7 +64,9 @@ def on_problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 @api.exception_handler(ValidationError)
 def on_invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    errors = [{"field": field_of(e["loc"]), "message": str(e["msg"])} for e in error.errors]
+    errors = [
+        {"field": field_of(e["loc"]), "message": str(e["msg"]).removeprefix("Value error, ")} for e in error.errors
+    ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
     return Problem("invalid_request", f"{detail}.", errors=errors).response(request)
 
@@ -89,9 +91,10 @@ def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return Problem("not_found", "There is nothing with this id.").response(request)
 
 
-@api.exception_handler(DatabaseError)
-def on_database_error(request: HttpRequest, error: DatabaseError) -> HttpResponse:
-    """The database is away: captured once, with an answer that says to come back."""
+@api.exception_handler(OperationalError)
+@api.exception_handler(InterfaceError)
+def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The database is away: captured once, with an answer that says to come back. Its other errors are bugs of ours."""
     event_id = context.capture(error)
     context.fail_transaction()
     return Problem(

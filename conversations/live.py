@@ -44,6 +44,8 @@ class Registry:
     def holding(self, turn: LiveTurn) -> Iterator[None]:
         self.turns.add(turn)
         self._idle.clear()
+        if self.closing:
+            turn.interrupt()
         if self._heart is None:
             self._heart = asyncio.create_task(self._beat())
         try:
@@ -53,11 +55,15 @@ class Registry:
             if not self.turns:
                 self._idle.set()
 
-    async def stop(self) -> None:
-        """Interrupts every turn and waits until each has stored its text."""
+    def interrupt_all(self) -> None:
+        """Ends every turn as `interrupted`; each stores its text and tells its reader."""
         self.closing = True
         for turn in list(self.turns):
             turn.interrupt()
+
+    async def stop(self) -> None:
+        """Ends every turn and waits until each has stored its text."""
+        self.interrupt_all()
         await self._idle.wait()
         if self._heart is not None:
             self._heart.cancel()

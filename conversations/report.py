@@ -70,6 +70,12 @@ def broke(turn: Turn, error: Exception) -> Problem:
     return Problem("internal_error", "It has been logged. Quote the request_id when you report it.", **where(turn))
 
 
+def not_stored(turn: Turn, error: Exception) -> Problem:
+    """Captures that the database was away when the answer had come."""
+    failed(turn, "database_unavailable", context.capture(error))
+    return Problem("database_unavailable", "The answer could not be stored. Try again later.", **where(turn))
+
+
 def failed(turn: Turn, code: str, event_id: str | None) -> None:
     turn.message.status = Status.FAILED
     turn.message.error_code = code

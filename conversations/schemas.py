@@ -1,5 +1,6 @@
 """What goes in and out of the conversation endpoints."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -23,18 +24,20 @@ def not_blank(text: str) -> str:
     return text
 
 
-def storable_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for item in _strings(value):
-        storable(item)
-    return value
-
-
-def _strings(value: JsonValue) -> list[str]:
+def storable_json(value: JsonValue) -> JsonValue:
+    """Refuses what JSON allows and PostgreSQL does not: NUL characters, and numbers too large for a double."""
     if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [*value, *(s for item in value.values() for s in _strings(item))]
-    return [s for item in value for s in _strings(item)] if isinstance(value, list) else []
+        storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not contain numbers beyond 1.8e308")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            storable(key)
+            storable_json(item)
+    elif isinstance(value, list):
+        for item in value:
+            storable_json(item)
+    return value
 
 
 Text = Annotated[str, AfterValidator(storable)]

@@ -14,11 +14,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 from uuid_utils.compat import uuid7
 
 from chatproject import db
-from chatproject.observability import context
 from chatproject.observability.gen_ai import GenAISpan
 from chatproject.problems import Problem
 from conversations import report, store
@@ -105,7 +104,7 @@ async def run(turn: Turn, on_text: Callable[[str], None] | None = None) -> Probl
     Whatever happens, the text so far is stored and the message gets its final status. A turn that its caller
     cancels ends as `cancelled` and the cancellation goes on; one that a shutdown ends returns a problem.
     """
-    turn.task = asyncio.current_task()
+    turn.task = task = asyncio.current_task()
     report.describe(turn)
     with registry.holding(turn):
         span = GenAISpan(
@@ -126,6 +125,7 @@ async def run(turn: Turn, on_text: Callable[[str], None] | None = None) -> Probl
             problem = report.provider_failed(turn, error)
         except Exception as error:  # a bug of ours: the user's answer must still get its end
             problem = report.broke(turn, error)
+        turn.task = None  # its fate is decided; a shutdown that comes now waits for it to be stored
         report.settle(turn)
         report.close_span(span, turn)
         problem = await save(turn) or problem
@@ -133,8 +133,8 @@ async def run(turn: Turn, on_text: Callable[[str], None] | None = None) -> Probl
         return problem
     if not turn.interrupted:
         raise cancelled
-    if turn.task is not None:
-        turn.task.uncancel()  # it was ours
+    if task is not None:
+        task.uncancel()  # it was ours
     return report.interrupted(turn)
 
 
@@ -153,10 +153,11 @@ def ended_as() -> Status:
 
 
 async def save(turn: Turn) -> Problem | None:
-    """Stores the finished message; a database that is away is captured, and is then the turn's problem."""
+    """Stores the finished message. What goes wrong here is captured, and is then the turn's problem."""
     try:
         await db.run(store.finish_turn, turn.message, FINAL_FIELDS)
-    except DatabaseError as error:
-        report.failed(turn, "database_unavailable", context.capture(error))
-        return Problem("database_unavailable", "The answer could not be stored. Try again later.", **report.where(turn))
+    except (OperationalError, InterfaceError) as error:
+        return report.not_stored(turn, error)
+    except Exception as error:
+        return report.broke(turn, error)
     return None

@@ -11,7 +11,7 @@ class ProviderError(Exception):
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
-    message: ClassVar[str]
+    template: ClassVar[str]
     """What happened and what to do, with {provider} for its name."""
     retryable: ClassVar[bool] = False
     callers_fault: ClassVar[bool] = False
@@ -33,7 +33,7 @@ class ProviderError(Exception):
     """The class of the exception that told us."""
 
     def __str__(self) -> str:
-        return self.message.format(provider=self.provider)
+        return self.template.format(provider=self.provider)
 
     def quotable(self, api_key: str) -> str | None:
         """The provider's own words where they help the caller mend the request, without our key; None elsewhere."""
@@ -57,14 +57,14 @@ class AuthenticationFailed(ProviderError):
     code = "authentication"
     status = 502
     title = "The provider refused our credentials"
-    message = "{provider} refused this server's API key. Its operator has to check the key."
+    template = "{provider} refused this server's API key. Its operator has to check the key."
 
 
 class RateLimited(ProviderError):
     code = "rate_limited"
     status = 429
     title = "The provider's rate limit is reached"
-    message = "{provider} is limiting our requests. Try again later, or choose another provider."
+    template = "{provider} is limiting our requests. Try again later, or choose another provider."
     retryable = True
     level = "warning"
 
@@ -73,7 +73,7 @@ class ContextTooLong(ProviderError):
     code = "context_too_long"
     status = 413
     title = "The conversation is too long for the model"
-    message = "{provider} says that the messages do not fit the model's context. Shorten them or choose another model."
+    template = "{provider} says that the messages do not fit the model's context. Shorten them or choose another model."
     callers_fault = True
 
 
@@ -81,7 +81,7 @@ class BadRequest(ProviderError):
     code = "provider_bad_request"
     status = 400
     title = "The provider did not accept the request"
-    message = "{provider} did not accept the request. Check the parameters against what the model supports."
+    template = "{provider} did not accept the request. Check the parameters against what the model supports."
     callers_fault = True
 
 
@@ -89,7 +89,7 @@ class UnknownModel(ProviderError):
     code = "unknown_model"
     status = 400
     title = "The provider does not have this model"
-    message = "{provider} does not have this model, or not for this server's account."
+    template = "{provider} does not have this model, or not for this server's account."
     callers_fault = True
 
 
@@ -97,7 +97,7 @@ class ContentFiltered(ProviderError):
     code = "content_filter"
     status = 422
     title = "The provider's content filter stopped the answer"
-    message = "{provider} declined to answer this message because of its content policy."
+    template = "{provider} declined to answer this message because of its content policy."
     callers_fault = True
 
 
@@ -105,7 +105,7 @@ class Timeout(ProviderError):
     code = "timeout"
     status = 504
     title = "The provider took too long"
-    message = "{provider} did not answer in time. Try again, or choose another provider."
+    template = "{provider} did not answer in time. Try again, or choose another provider."
     retryable = True
 
 
@@ -113,7 +113,7 @@ class Unreachable(ProviderError):
     code = "unreachable"
     status = 503
     title = "The provider cannot be reached"
-    message = "{provider} cannot be reached, or the connection broke. Try again, or choose another provider."
+    template = "{provider} cannot be reached, or the connection broke. Try again, or choose another provider."
     retryable = True
 
 
@@ -121,7 +121,7 @@ class ServerError(ProviderError):
     code = "server_error"
     status = 502
     title = "The provider failed"
-    message = "{provider} reported a failure of its own. Try again, or choose another provider."
+    template = "{provider} reported a failure of its own. Try again, or choose another provider."
     retryable = True
 
 
@@ -129,7 +129,7 @@ class MalformedAnswer(ProviderError):
     code = "malformed_answer"
     status = 502
     title = "The provider's answer makes no sense"
-    message = "{provider} sent an answer that is not in the expected form. Its base URL may be wrong."
+    template = "{provider} sent an answer that is not in the expected form. Its base URL may be wrong."
     retryable = True
 
 

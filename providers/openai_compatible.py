@@ -33,7 +33,9 @@ class OpenAICompatible:
                 follow_redirects=False,  # a redirect could carry the prompt to another host
             ),
         )
-        # Taken once: the SDK builds its resources on first use, which costs most of a second.
+        # Both at start-up: the SDK builds its resources on first use, which costs most of a second, and finds out
+        # about the platform by running `uname`.
+        self._client.platform_headers()
         self._create = self._client.chat.completions.with_streaming_response.create
         self._models = self._client.models
 

@@ -38,7 +38,8 @@ def context(name: str, values: Mapping[str, Any]) -> None:
 
 def user(user_id: str, username: str, email: str) -> None:
     """Who is asking. Only with SENTRY_SEND_DEFAULT_PII: without, the SDK drops it."""
-    sentry_sdk.get_isolation_scope().set_user({"id": user_id, "username": username, "email": email})
+    known = {"id": user_id, "username": username, "email": email}
+    sentry_sdk.get_isolation_scope().set_user({key: value for key, value in known.items() if value})
 
 
 def breadcrumb(message: str, **data: Any) -> None:

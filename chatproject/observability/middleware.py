@@ -1,5 +1,6 @@
 """The outermost middleware: names each request, and tells Sentry and the log how it began and ended."""
 
+import asyncio
 import logging
 import re
 import time
@@ -8,6 +9,7 @@ from functools import partial
 
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from uuid_utils.compat import uuid7
@@ -20,6 +22,7 @@ access = logging.getLogger("chatproject.access")
 
 # A caller's request id goes into headers, logs and tags, so it may hold nothing that needs escaping.
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CLIENT_LEFT = 499  # nginx's status for it; nobody receives it, the log and the breadcrumb show it
 QUIET = ("/health", "/static/")
 
 
@@ -41,7 +44,11 @@ class RequestContextMiddleware:
         context.tag(request_id=request.request_id)  # type: ignore[attr-defined]
         # Now, since the one at the end comes too late for this request's own exception.
         context.breadcrumb("request started", method=request.method, path=request.path)
-        response = await self._respond(request)
+        try:
+            response = await self._respond(request)
+        except asyncio.CancelledError:
+            finish(request, CLIENT_LEFT, started)
+            raise
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
         response["X-Trace-ID"] = request.trace_id  # type: ignore[attr-defined]
         if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
@@ -57,6 +64,12 @@ class RequestContextMiddleware:
         if getattr(request, "scope", {}).get("chat.body_too_large"):
             limit = f"The limit is {settings.CHAT_MAX_BODY_BYTES} bytes; send a smaller body."
             return Problem("body_too_large", limit).response(request)
+        try:
+            # Only the admin's CommonMiddleware would look. Probes come with an address for a host.
+            if not request.path.startswith(QUIET):
+                request.get_host()
+        except DisallowedHost:
+            return Problem("bad_request", "The Host header names no host of ALLOWED_HOSTS.").response(request)
         response = await self.get_response(request)
         if response.status_code == 405 and not request.path_info.startswith(BROWSER_PATHS):
             allow = response["Allow"]

@@ -1,5 +1,6 @@
 """The API: its routers, and the table from errors to answers."""
 
+import logging
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -18,6 +19,8 @@ from chatproject.problems import Problem
 from conversations.api import router as conversations_router
 from providers.api import health_router
 from providers.api import router as providers_router
+
+logger = logging.getLogger(__name__)
 
 
 class JSONParser(Parser):
@@ -97,6 +100,7 @@ def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     """The database is away: captured once, with an answer that says to come back. Its other errors are bugs of ours."""
     event_id = context.capture(error)
     context.fail_transaction()
+    logger.error("the database is away: %s", type(error).__name__)
     return Problem(
         "database_unavailable", "Try again later.", headers={"Retry-After": "5"}, sentry_event_id=event_id
     ).response(request)

@@ -70,12 +70,15 @@ class Env(environ.Env):  # type: ignore[misc]
         return value
 
     def database(self, name: str, default: str) -> dict[str, object]:
+        """Django's DATABASES entry for a URL."""
+        value = self.text(name, default)
+        # The scheme first: django-environ warns of an unknown one by printing the whole URL.
+        known = value.startswith(("sqlite://", "postgres://", "postgresql://"))
         try:
-            config: dict[str, object] = dict(self.db_url_config(self.text(name, default)))
-        except (ValueError, ImproperlyConfigured):
+            config: dict[str, object] = dict(self.db_url_config(value)) if known else {}
+        except ValueError:
             config = {}
-        engine = str(config.get("ENGINE", ""))
-        if not engine.endswith((".sqlite3", ".postgresql")) or not config.get("NAME"):
+        if not config.get("NAME"):
             raise ImproperlyConfigured(
                 f"{name} must look like sqlite:///db.sqlite3 or postgres://USER:PASSWORD@HOST:5432/NAME."
             )

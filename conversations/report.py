@@ -1,5 +1,6 @@
 """How a turn's course and end are told: on its message, to Sentry, and to its caller as a problem."""
 
+import logging
 import time
 from typing import Any
 
@@ -12,6 +13,8 @@ from conversations.models import Status
 from conversations.turn import Turn
 from providers import errors
 from providers.pricing import cost_usd
+
+logger = logging.getLogger(__name__)
 
 
 def describe(turn: Turn) -> None:
@@ -52,6 +55,7 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
         contexts={"provider_error": error.facts()},
     )
     failed(turn, error.code, event_id)
+    logger.warning("turn %s failed: %s %s", turn.id, turn.provider.name, error.code)
     retry_after = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
     return Problem(
         error.code,
@@ -67,12 +71,14 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
 def broke(turn: Turn, error: Exception) -> Problem:
     """Captures a bug of ours that showed in the middle of a turn."""
     failed(turn, "internal_error", context.capture(error, handled=False))
+    logger.error("turn %s failed", turn.id, exc_info=error)
     return Problem("internal_error", "It has been logged. Quote the request_id when you report it.", **where(turn))
 
 
 def not_stored(turn: Turn, error: Exception) -> Problem:
     """Captures that the database was away when the answer had come."""
     failed(turn, "database_unavailable", context.capture(error))
+    logger.error("turn %s could not be stored: %s", turn.id, type(error).__name__)
     return Problem("database_unavailable", "The answer could not be stored. Try again later.", **where(turn))
 
 

@@ -181,7 +181,7 @@ def finish_turn(message: Message, fields: Iterable[str]) -> None:
         Message.objects.filter(pk=message.pk).update(**values, lease_until=None)
         Conversation.objects.filter(pk=message.conversation_id).update(
             token_count=F("token_count") + (message.total_tokens or 0),
-            failure_count=F("failure_count") + (message.status == Status.FAILED),
+            failure_count=F("failure_count") + int(message.status == Status.FAILED),
             last_activity_at=timezone.now(),
         )
 

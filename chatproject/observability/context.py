@@ -37,9 +37,11 @@ def context(name: str, values: Mapping[str, Any]) -> None:
 
 
 def user(user_id: str, username: str, email: str) -> None:
-    """Who is asking. Only with SENTRY_SEND_DEFAULT_PII: without, the SDK drops it."""
-    known = {"id": user_id, "username": username, "email": email}
-    sentry_sdk.get_isolation_scope().set_user({key: value for key, value in known.items() if value})
+    """Says who is asking, when SENTRY_SEND_DEFAULT_PII allows it: what is set by hand, the SDK does not drop."""
+    client = sentry_sdk.get_client()
+    if client.is_active() and client.options["data_collection"]["user_info"]:
+        known = {"id": user_id, "username": username, "email": email}
+        sentry_sdk.get_isolation_scope().set_user({key: value for key, value in known.items() if value})
 
 
 def breadcrumb(message: str, **data: Any) -> None:

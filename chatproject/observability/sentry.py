@@ -88,17 +88,19 @@ def sampler(rate: float) -> Any:
 
 
 def is_saas(dsn: str) -> bool:
-    return bool(dsn) and (urlsplit(dsn).hostname or "").endswith(".sentry.io")
+    return f".{urlsplit(dsn).hostname}".endswith(".sentry.io")
 
 
 def default_event_url(dsn: str) -> str:
     """The page of one event as a template with {event_id}; empty when the DSN's server is not sentry.io.
 
-    sentry.io redirects a bare event id to its issue for a member who is logged in, whatever the organisation.
+    A DSN does not tell the organisation's slug. sentry.io sends a path without one on to the organisation that the
+    member used last, query included, and its issue search opens an event straight from its id. Members of several
+    organisations want `SENTRY_EVENT_URL=https://SLUG.sentry.io/issues/?query={event_id}`.
     """
     if not is_saas(dsn):
         return ""
-    return f"https://sentry.io/organizations/~/projects/?project={Dsn(dsn).project_id}&query={{event_id}}"
+    return f"https://sentry.io/issues/?project={Dsn(dsn).project_id}&query={{event_id}}"
 
 
 def git_release() -> str:

@@ -1,0 +1,341 @@
+"""What Sentry receives from the running server: asserted on the envelopes that came."""
+
+import re
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.fakes.client import Client, assert_problem
+from tests.fakes.ingest import Ingest
+from tests.fakes.provider import Provider
+from tests.fakes.server import Server
+from tests.fakes.waiting import poll
+
+Payload = dict[str, Any]
+
+
+def request_id() -> dict[str, str]:
+    """A header that names a request, to find again what Sentry received of it."""
+    return {"X-Request-ID": f"test-{secrets.token_hex(8)}"}
+
+
+def of(ingest: Ingest, kind: str, header: dict[str, str]) -> list[Payload]:
+    """The items of type `kind` that the request caused so far."""
+    return [item for item in ingest.items(kind) if item["tags"].get("request_id") == header["X-Request-ID"]]
+
+
+def transaction(ingest: Ingest, header: dict[str, str]) -> Payload:
+    """The request's transaction. It is the last that a request sends, so that the events are here as well."""
+    found = poll(lambda: of(ingest, "transaction", header), 10, "transaction")
+    assert len(found) == 1
+    return dict(found[0])
+
+
+def events(ingest: Ingest, header: dict[str, str]) -> list[Payload]:
+    """All the events of a request that has ended."""
+    transaction(ingest, header)
+    return of(ingest, "event", header)
+
+
+def mechanism(event: Payload) -> Payload:
+    return dict(event["exception"]["values"][-1]["mechanism"])
+
+
+def post(client: Client, header: dict[str, str], conversation: str, content: str = "hi", **fields: Any) -> Any:
+    """A blocking turn under the request's own id."""
+    path = f"/api/conversations/{conversation}/messages"
+    return client.post(path, json={"content": content, **fields}, headers=header)
+
+
+def staff(server: Server, user: str) -> Client:
+    server.db.query("UPDATE auth_user SET is_staff = ? WHERE username = ?", True, user)
+    return server.client(user)
+
+
+# GET /sentry-debug
+
+
+def test_it_reports_a_crash_once_with_its_route(server: Server, server_ingest: Ingest) -> None:
+    header = request_id()
+    response = server.client(None).get("/sentry-debug", headers=header)
+    problem = assert_problem(response, 500, "internal_error")
+    [event] = events(server_ingest, header)
+    assert event["exception"]["values"][-1]["type"] == "ZeroDivisionError"
+    assert event["transaction"] == "/sentry-debug"
+    assert mechanism(event)["handled"] is False
+    assert problem["sentry_event_id"] == event["event_id"]
+    assert problem["trace_id"] == event["contexts"]["trace"]["trace_id"] == response.headers["X-Trace-ID"]
+
+
+def test_sentry_debug_is_for_staff_in_production(start_server: StartServer, ingest: Ingest) -> None:
+    server = start_server(SENTRY_ENVIRONMENT="production", SENTRY_DSN=ingest.dsn)
+    assert_problem(server.client(None).get("/sentry-debug"), 401, "not_authenticated")
+    assert_problem(server.client("alice").get("/sentry-debug"), 403, "forbidden")
+    assert ingest.items("event") == []
+    assert_problem(staff(server, "bob").get("/sentry-debug"), 500, "internal_error")
+    [event] = ingest.wait("event")
+    assert event["environment"] == "production"
+
+
+# A turn
+
+
+def test_a_provider_failure_is_one_event_with_everything_about_it(
+    client: Client, provider: Provider, server_ingest: Ingest
+) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    problem = assert_problem(post(client, header, conversation, model="status-500"), 502, "server_error")
+    [event] = events(server_ingest, header)
+    assert event["tags"] == {
+        "provider": "fake",
+        "model": "status-500",
+        "conversation_id": conversation,
+        "request_id": header["X-Request-ID"],
+    }
+    assert event["environment"] == "development"
+    assert re.fullmatch(r"[0-9a-f]{40}", event["release"])
+    assert event["level"] == "error"
+    assert mechanism(event) == {"type": "chat", "handled": True}
+    assert event["fingerprint"] == ["provider-error", "fake", "server_error"]
+    assert event["transaction"] == "/api/conversations/{conversation_id}/messages"
+    contexts = event["contexts"]
+    assert contexts["chat_request"]["message_id"] == problem["message_id"]
+    assert contexts["provider"]["base_url"] == provider.url
+    assert contexts["provider"]["has_key"] is True
+    assert contexts["provider_error"]["code"] == "server_error"
+    assert contexts["provider_error"]["provider_status"] == 500
+    assert contexts["provider_error"]["provider_request_id"] == "req_fake_0001"
+
+
+def test_a_failures_event_is_found_from_the_answer_and_from_the_message(client: Client, server_ingest: Ingest) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    response = post(client, header, conversation, model="status-503")
+    [event] = events(server_ingest, header)
+    message = client.messages(conversation)[-1]
+    assert response.json()["sentry_event_id"] == message["sentry_event_id"] == event["event_id"]
+    assert response.json()["trace_id"] == message["trace_id"] == event["contexts"]["trace"]["trace_id"]
+
+
+def test_a_failure_in_the_middle_of_a_stream_is_one_event(client: Client, server_ingest: Ingest) -> None:
+    conversation = client.conversation()["id"]
+    *_, last = client.events(conversation, "hi", model="drop-mid-stream")
+    assert last.name == "message.failed"
+    header = {"X-Request-ID": last.data["request_id"]}
+    [event] = events(server_ingest, header)
+    assert event["event_id"] == last.data["sentry_event_id"]
+    assert event["tags"]["provider"] == "fake"
+    assert event["tags"]["conversation_id"] == conversation
+    assert transaction(server_ingest, header)["contexts"]["trace"]["status"] == "internal_error"
+
+
+def test_a_failure_is_linked_to_the_span_of_its_attempt(client: Client, server_ingest: Ingest) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    post(client, header, conversation, model="status-500")
+    [event] = events(server_ingest, header)
+    span = attempt(transaction(server_ingest, header))
+    assert event["contexts"]["trace"]["span_id"] == span["span_id"]
+    assert span["status"] == "internal_error"
+
+
+def test_a_rate_limit_is_a_warning(client: Client, server_ingest: Ingest) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    post(client, header, conversation, model="status-429")
+    [event] = events(server_ingest, header)
+    assert event["level"] == "warning"
+    assert event["contexts"]["provider_error"]["retry_after_s"] == 7.0
+
+
+def test_the_requests_first_breadcrumb_is_on_its_event(client: Client, server_ingest: Ingest) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    post(client, header, conversation, model="status-500")
+    [event] = events(server_ingest, header)
+    first = event["breadcrumbs"]["values"][0]
+    path = f"/api/conversations/{conversation}/messages"
+    assert first["message"] == "request started"
+    assert first["data"] == {"method": "POST", "path": path}
+
+
+def attempt(transaction: Payload) -> Payload:
+    [span] = [span for span in transaction["spans"] if span["op"] == "gen_ai.chat"]
+    return dict(span)
+
+
+def test_a_success_is_one_transaction_with_one_span_of_the_model(client: Client, server_ingest: Ingest) -> None:
+    header, conversation = request_id(), client.conversation()["id"]
+    answer = post(client, header, conversation, content="one two", model="echo").json()
+    seen = transaction(server_ingest, header)
+    assert events(server_ingest, header) == []
+    assert seen["tags"]["provider"] == "fake"
+    assert seen["tags"]["model"] == "echo"
+    assert seen["tags"]["conversation_id"] == conversation
+    assert seen["tags"]["chat.outcome"] == "completed"
+    span = attempt(seen)
+    assert span["description"] == "chat echo"
+    data = span["data"]
+    assert data["gen_ai.request.model"] == "echo"
+    assert data["gen_ai.response.model"] == answer["model"] == "echo-2026"
+    assert data["gen_ai.provider.name"] == "fake"
+    assert data["gen_ai.conversation.id"] == conversation
+    assert data["gen_ai.usage.input_tokens"] == answer["usage"]["prompt_tokens"] > 0
+    assert data["gen_ai.usage.output_tokens"] == answer["usage"]["completion_tokens"] > 0
+    assert data["gen_ai.response.time_to_first_token"] == answer["ttft_ms"] / 1000
+
+
+def test_a_streams_transaction_lasts_until_its_end(client: Client, server_ingest: Ingest) -> None:
+    conversation = client.conversation()["id"]
+    *_, last = client.events(conversation, "hi", model="slow")
+    header = {"X-Request-ID": last.data["request_id"]}
+    span = attempt(transaction(server_ingest, header))
+    assert events(server_ingest, header) == []
+    assert span["data"]["gen_ai.response.streaming"] is True
+    assert span["data"]["gen_ai.usage.output_tokens"] == 40
+
+
+def test_a_client_that_leaves_is_no_error(client: Client, provider: Provider, server_ingest: Ingest) -> None:
+    conversation = client.conversation()["id"]
+    with client.stream(conversation, "hi", model="hang-mid-stream") as stream:
+        header = {"X-Request-ID": stream.response.headers["X-Request-ID"]}
+        stream.next("message.created")
+        stream.text("three ")
+    seen = transaction(server_ingest, header)
+    assert events(server_ingest, header) == []
+    assert seen["tags"]["chat.outcome"] == "cancelled"
+    assert attempt(seen)["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/chat", {"message": ""}, 422),
+        ("/api/chat", {"message": "hi", "provider": "nobody"}, 400),
+        ("/api/conversations/01a20d3d-1df6-76fb-b6fa-0a88fa10974e/messages", {"content": "hi"}, 404),
+        ("/no/such/path", {}, 404),
+    ],
+)
+def test_our_own_refusals_are_no_events(
+    client: Client, server_ingest: Ingest, path: str, body: dict[str, str], status: int
+) -> None:
+    header = request_id()
+    assert client.post(path, json=body, headers=header).status_code == status
+    assert events(server_ingest, header) == []
+
+
+def test_a_missing_key_is_no_event(server: Server, server_ingest: Ingest) -> None:
+    header = request_id()
+    assert_problem(server.client(None).get("/api/providers", headers=header), 401, "not_authenticated")
+    assert events(server_ingest, header) == []
+
+
+def test_no_trace_header_reaches_a_provider(client: Client, provider: Provider) -> None:
+    header = {**request_id(), "sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": f"sentry-trace_id={'a' * 32}"}
+    post(client, header, client.conversation()["id"], model="echo")
+    assert {"sentry-trace", "baggage", "traceparent"}.isdisjoint(provider.last.headers)
+
+
+# What must never travel
+
+
+def test_no_secret_and_no_message_text_leaves_by_default(
+    server: Server, provider: Provider, server_ingest: Ingest
+) -> None:
+    client = server.client("alice")
+    key = client.http.headers["Authorization"].removeprefix("Bearer ")
+    prompt, cookie, query, metadata = (f"canary-{secrets.token_hex(8)}" for _ in range(4))
+    extra = {"Cookie": f"sessionid={cookie}", "X-Tenant": cookie}
+    conversation = client.conversation(title=metadata, system_prompt=prompt, metadata={"note": metadata})["id"]
+    for model in ("echo", "status-401", "status-500", "drop-mid-stream"):
+        header = {**extra, **request_id()}
+        post(client, header, conversation, content=prompt, model=model)
+        transaction(server_ingest, header)
+    for path in (f"/sentry-debug?q={query}", f"/api/providers?q={query}"):
+        header = {**extra, **request_id()}
+        client.get(path, headers=header)
+        transaction(server_ingest, header)
+    assert prompt in str(provider.chats[-1].body)
+    assert provider.last.headers["authorization"] == "Bearer fake-secret"
+    sent = b"\n".join(server_ingest.raw)
+    for secret in (prompt, cookie, query, metadata, key, key.split("_")[2], "fake-secret", "Bearer"):
+        assert secret.encode() not in sent, secret
+
+
+def test_message_text_travels_on_the_span_when_it_is_allowed(start_server: StartServer, ingest: Ingest) -> None:
+    server = start_server(SENTRY_DSN=ingest.dsn, SENTRY_INCLUDE_PROMPTS="true")
+    client, header = server.client("alice"), request_id()
+    post(client, header, client.conversation()["id"], content="how are you", model="echo")
+    data = attempt(transaction(ingest, header))["data"]
+    assert "how are you" in data["gen_ai.input.messages"]
+    assert "You said: how are you" in data["gen_ai.output.messages"]
+
+
+def test_users_and_addresses_are_on_events_by_default(client: Client, server_ingest: Ingest) -> None:
+    header = request_id()
+    post(client, header, client.conversation()["id"], model="status-500")
+    [event] = events(server_ingest, header)
+    assert event["user"]["username"] == "alice"
+    assert event["request"]["env"]["REMOTE_ADDR"] == "127.0.0.1"
+
+
+def test_users_and_addresses_stay_here_without_pii(start_server: StartServer, ingest: Ingest) -> None:
+    server = start_server(SENTRY_DSN=ingest.dsn, SENTRY_SEND_DEFAULT_PII="false")
+    client, header = server.client("alice"), {**request_id(), "X-Forwarded-For": "203.0.113.7"}
+    post(client, header, client.conversation()["id"], model="status-500")
+    [event] = events(ingest, header)
+    for item in (event, transaction(ingest, header)):
+        assert not item.get("user")
+        assert "REMOTE_ADDR" not in item["request"].get("env", {})
+    sent = b"\n".join(ingest.raw)
+    assert b"alice" not in sent
+    assert b"203.0.113.7" not in sent
+
+
+# Sampling
+
+
+def test_health_probes_and_static_files_are_not_traced(server: Server, server_ingest: Ingest) -> None:
+    client, untraced = server.client("alice"), [request_id() for _ in range(3)]
+    paths = ("/health", "/health/ready", "/static/admin/css/base.css")
+    for header, path in zip(untraced, paths, strict=True):
+        assert client.get(path, headers=header).status_code == 200
+    last = request_id()
+    client.get("/api/providers", headers=last)
+    transaction(server_ingest, last)
+    assert [of(server_ingest, "transaction", header) for header in untraced] == [[], [], []]
+
+
+@pytest.mark.parametrize("off", [{"SENTRY_TRACES_SAMPLE_RATE": "0"}, {"SENTRY_ENABLE_TRACING": "false"}])
+def test_an_incoming_trace_header_cannot_force_sampling(
+    start_server: StartServer, ingest: Ingest, off: dict[str, str]
+) -> None:
+    server = start_server(SENTRY_DSN=ingest.dsn, **off)
+    client = server.client("alice")
+    client.get("/api/providers", headers={"sentry-trace": f"{'a' * 32}-{'b' * 16}-1"})
+    client.get("/sentry-debug", headers={"sentry-trace": f"{'a' * 32}-{'b' * 16}-1"})
+    client.close()  # gunicorn would wait for an idle connection
+    server.terminate()
+    assert len(ingest.items("event")) == 1
+    assert ingest.items("transaction") == []
+    assert ingest.items("profile_chunk") == []
+
+
+# Shutdown
+
+
+def test_a_failure_right_before_the_shutdown_still_arrives(start_server: StartServer, ingest: Ingest) -> None:
+    server = start_server(SENTRY_DSN=ingest.dsn)
+    client, header = server.client("alice"), request_id()
+    problem = post(client, header, client.conversation()["id"], model="status-500").json()
+    client.close()  # gunicorn would wait for an idle connection
+    server.terminate()
+    assert [event["event_id"] for event in of(ingest, "event", header)] == [problem["sentry_event_id"]]
+
+
+def test_without_a_dsn_nothing_is_promised(start_server: StartServer) -> None:
+    server = start_server()
+    client = server.client("alice")
+    problem = assert_problem(
+        post(client, request_id(), client.conversation()["id"], model="status-500"), 502, "server_error"
+    )
+    assert "sentry_event_id" not in problem
+    assert re.fullmatch(r"[0-9a-f]{32}", problem["trace_id"])

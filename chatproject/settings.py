@@ -139,6 +139,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: no collectstatic step
+WHITENOISE_AUTOREFRESH = False  # found once, with DEBUG too
 
 # The body is already bounded in asgi.py, before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_MAX_BODY_BYTES

@@ -1,0 +1,117 @@
+"""Conversations in the admin: a list, and each one as a transcript. Read only; the API writes them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from conversations import transcript
+from conversations.models import Conversation, Message, Status
+
+admin.site.site_header = admin.site.site_title = "AI chat"
+admin.site.index_title = "Administration"
+
+OUTCOMES = {
+    Status.FAILED: "With failures",
+    Status.CANCELLED: "With cancelled turns",
+    Status.INTERRUPTED: "With interrupted turns",
+    Status.STREAMING: "Answering now",
+}
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    title = "outcome"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status.value, label) for status, label in OUTCOMES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        status = self.value()
+        if status is None:
+            return queryset
+        # exclude() repeats the condition of the index `message_unfinished`, without which SQLite does not use it.
+        messages = Message.objects.filter(status=status).exclude(status=Status.COMPLETED)
+        return queryset.filter(pk__in=messages.values("conversation"))
+
+
+@admin.register(Conversation)
+class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = (
+        "__str__",
+        "owner",
+        "provider",
+        "model",
+        "message_count",
+        "token_count",
+        "failures",
+        "activity",
+    )
+    list_filter = ("provider", OutcomeFilter, "last_activity_at")
+    list_select_related = ("owner",)
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    ordering = ("-last_activity_at",)
+    # Ids are what an error answer or a Sentry event names.
+    search_fields = (
+        "title",
+        "messages__content",
+        "=owner__username",
+        "=id",
+        "=messages__request_id",
+        "=messages__trace_id",
+        "=messages__sentry_event_id",
+    )
+    search_help_text = "Words of the title or of a message; a user name; a conversation, request, trace or event id."
+
+    change_form_template = "admin/conversations/conversation/transcript.html"
+
+    class Media:
+        css = {"all": ("conversations/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
+        return request.user.is_active and request.user.is_superuser
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Counts the messages that go along; Django's own would load and list each one."""
+        names = [str(conversation) for conversation in objs]
+        messages = Message.objects.filter(conversation__in=objs).count()
+        return names, {"conversations": len(names), "messages": messages}, set(), []
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        context["facts"] = transcript.facts(obj)
+        context["metadata"] = transcript.metadata(obj)
+        context["transcript"] = transcript.page(obj, request.GET.get("page"))
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    @admin.display(description="failures", ordering="failure_count")
+    def failures(self, conversation: Conversation) -> SafeString | int:
+        count = conversation.failure_count
+        return format_html('<strong class="failures">{}</strong>', count) if count else count
+
+    @admin.display(description="last activity", ordering="last_activity_at")
+    def activity(self, conversation: Conversation) -> str:
+        return date_format(timezone.localtime(conversation.last_activity_at), "Y-m-d H:i")

@@ -1,0 +1,147 @@
+"""A conversation as a person reads it: what is known of it, and a page of its messages, in words."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Page, Paginator
+from django.db.models import Sum
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from conversations.models import Conversation, Message, Role, Status
+
+PAGE = 100
+"""Messages on a page, so that it costs the same however long the conversation."""
+
+SILENCE = {
+    Status.COMPLETED: "The answer is empty.",
+    Status.STREAMING: "No text yet.",
+    Status.FAILED: "No text: it failed before its first token.",
+    Status.CANCELLED: "No text: the client left before the first token.",
+    Status.INTERRUPTED: "No text: the server stopped before the first token.",
+}
+"""Said in place of a text that is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A message as the transcript shows it."""
+
+    message: Message
+    status: str
+    measures: list[tuple[str, str]]
+    ids: list[tuple[str, str]]
+    silence: str
+    event_url: str
+
+
+def facts(conversation: Conversation) -> list[tuple[str, str]]:
+    """The conversation itself: label and value."""
+    cost = conversation.messages.aggregate(total=Sum("cost_usd"))["total"]
+    return [
+        ("Owner", str(conversation.owner)),
+        ("Provider", conversation.provider),
+        ("Model", conversation.model),
+        ("Created", moment(conversation.created_at)),
+        ("Last activity", moment(conversation.last_activity_at)),
+        ("Messages", f"{conversation.message_count:,}"),
+        ("Tokens", f"{conversation.token_count:,}"),
+        ("Failures", f"{conversation.failure_count:,}"),
+        ("Cost", dollars(cost) or "No price is known"),
+    ]
+
+
+def metadata(conversation: Conversation) -> str:
+    """Indented JSON; empty when there is none."""
+    return json.dumps(conversation.metadata, indent=2, ensure_ascii=False) if conversation.metadata else ""
+
+
+def page(conversation: Conversation, number: str | None) -> dict[str, Any]:
+    """One page of the messages, oldest first: page `number`, the newest by default. Pages count from the oldest,
+    so that a page keeps its number and its messages while the conversation goes on.
+    """
+    messages = conversation.messages.order_by("pk")
+    # orphans: the newest page is never down to a message or two.
+    paginator = Paginator(messages, PAGE, orphans=PAGE // 5)
+    shown: Page[Message] = paginator.get_page(number or paginator.num_pages)
+    return {
+        "page": shown,
+        "numbers": list(paginator.get_elided_page_range(shown.number)),
+        "gap": Paginator.ELLIPSIS,
+        "entries": [entry(message) for message in shown],
+    }
+
+
+def entry(message: Message) -> Entry:
+    answered = message.role == Role.ASSISTANT  # the record of a turn is on its answer
+    return Entry(
+        message=message,
+        status=status_of(message),
+        measures=measures(message) if answered else [],
+        ids=ids(message) if answered else [],
+        silence="" if message.content else SILENCE[Status(message.status)],
+        event_url=event_url(message.sentry_event_id),
+    )
+
+
+def status_of(message: Message) -> str:
+    """The status in words. A turn whose process died stays `streaming` until the conversation's next turn."""
+    lease = message.lease_until
+    if message.status == Status.STREAMING and lease is not None and lease < timezone.now():
+        return "Abandoned: the process that ran it died"
+    return Status(message.status).label
+
+
+def measures(message: Message) -> list[tuple[str, str]]:
+    """What is known of an answer: label and value."""
+    values = (
+        ("Provider", message.provider),
+        ("Model", message.model),
+        ("Tokens", tokens(message)),
+        ("Cost", dollars(message.cost_usd)),
+        ("First token", milliseconds(message.ttft_ms)),
+        ("Latency", milliseconds(message.latency_ms)),
+        ("Finish reason", message.finish_reason),
+    )
+    return [(label, value) for label, value in values if value]
+
+
+def ids(message: Message) -> list[tuple[str, str]]:
+    """Under which names the log and Sentry know the turn."""
+    values = (
+        ("Request", message.request_id),
+        ("Trace", message.trace_id),
+        ("Sentry event", message.sentry_event_id),
+    )
+    return [(label, value) for label, value in values if value]
+
+
+def tokens(message: Message) -> str:
+    if message.total_tokens is None:
+        return ""
+    return f"{message.total_tokens:,} ({message.prompt_tokens or 0:,} in, {message.completion_tokens or 0:,} out)"
+
+
+def dollars(amount: Decimal | None) -> str:
+    """`$0.00012`: as many digits as the price has. SQLite adds up in floats, hence the rounding to the column's 8."""
+    if amount is None:
+        return ""
+    return f"${round(amount, 8).normalize():f}"
+
+
+def moment(value: datetime) -> str:
+    return date_format(timezone.localtime(value), "Y-m-d H:i:s T")
+
+
+def milliseconds(value: int | None) -> str:
+    return "" if value is None else f"{value:,} ms"
+
+
+def event_url(event_id: str) -> str:
+    """The event's page in Sentry; empty when there is no event or SENTRY_EVENT_URL is not set."""
+    # replace, not format: another brace in the template would be an error on every failed message.
+    return settings.SENTRY_EVENT_URL.replace("{event_id}", event_id) if event_id else ""

@@ -3,8 +3,10 @@
 import logging
 from typing import Any
 
+from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.log import log_response
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
@@ -107,6 +109,19 @@ def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 @api.exception_handler(Exception)
-def on_exception(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Lets Django see a bug, which tells Sentry; Ninja would answer by itself with DEBUG."""
-    raise error
+def on_bug(request: HttpRequest, error: Exception) -> HttpResponse:
+    """What Django does with an unhandled exception, except that DEBUG changes nothing: a client gets a problem."""
+    got_request_exception.send(sender=ChatAPI, request=request)  # the SDK's Django integration listens
+    response = bug_response(request)
+    log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request, exception=error)
+    return response
+
+
+def bug_response(request: HttpRequest) -> HttpResponse:
+    """The answer to a bug of ours: by now the SDK has sent its event, whose id the user can quote."""
+    return Problem(
+        "internal_error",
+        "It has been logged. Quote the request_id when you report it.",
+        sentry_event_id=context.last_event_id(),
+        trace_id=getattr(request, "trace_id", None),
+    ).response(request)

@@ -12,8 +12,6 @@ import sentry_sdk
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,23 +19,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 django.setup(set_prefix=False)
 
-from chatproject.middleware import BROWSER_PATHS  # noqa: E402
-from chatproject.urls import server_error  # noqa: E402
 from conversations.live import registry  # noqa: E402
 from providers import routing  # noqa: E402
 
-
-class Handler(ASGIHandler):
-    """Django's handler, except that the API's 500 is a problem document even with DEBUG."""
-
-    def handle_uncaught_exception(self, request: HttpRequest, resolver: Any, exc_info: Any) -> HttpResponseBase:
-        if request.path_info.startswith(BROWSER_PATHS):
-            answer: HttpResponseBase = super().handle_uncaught_exception(request, resolver, exc_info)
-            return answer
-        return server_error(request)
-
-
-django_app = Handler()
+django_app = ASGIHandler()
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:

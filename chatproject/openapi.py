@@ -1,8 +1,8 @@
 """How the OpenAPI page tells of errors and event streams."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from ninja import Schema
+from ninja import Field, Schema
 from pydantic import ConfigDict
 
 from chatproject.problems import CODES, MEDIA_TYPE
@@ -11,6 +11,9 @@ from providers.errors import ALL as PROVIDER_ERRORS
 # What any endpoint may answer.
 COMMON = ("internal_error", "database_unavailable")
 AUTH = ("not_authenticated", "invalid_api_key")
+
+CODES_KEY = "x-codes"
+"""Carries an operation's problem codes from its definition to its documentation."""
 
 STATUSES: dict[str, tuple[int, str]] = {**CODES, **{e.code: (e.status, e.title) for e in PROVIDER_ERRORS}}
 
@@ -38,8 +41,13 @@ class ProblemOut(Schema):
 
 def problems(*codes: str, auth: bool = True) -> dict[int, Any]:
     """The `response` entries for these problem codes and those that every endpoint has."""
-    every = (*codes, *(AUTH if auth else ()), *COMMON)
-    return dict.fromkeys(sorted({STATUSES[code][0] for code in every}), ProblemOut)
+    by_status: dict[int, list[str]] = {}
+    for code in (*codes, *(AUTH if auth else ()), *COMMON):
+        by_status.setdefault(STATUSES[code][0], []).append(code)
+    return {
+        status: Annotated[ProblemOut, Field(json_schema_extra={CODES_KEY: list(dict.fromkeys(group))})]
+        for status, group in sorted(by_status.items())
+    }
 
 
 def example(code: str) -> dict[str, Any]:
@@ -76,14 +84,12 @@ def sse() -> dict[str, Any]:
 
 
 def as_problem_documents(schema: dict[str, Any]) -> None:
-    """Gives every error response of an OpenAPI document its media type and, by code, its examples."""
-    by_status: dict[int, list[str]] = {}
-    for code, (status, _) in STATUSES.items():
-        by_status.setdefault(status, []).append(code)
+    """Gives every error response of an OpenAPI document its media type and an example for each of its codes."""
     for operations in schema["paths"].values():
         for operation in operations.values():
-            for status, response in operation["responses"].items():
+            for response in operation["responses"].values():
                 content = response.get("content", {})
-                if int(status) >= 400 and "application/json" in content:
-                    examples = {code: {"value": example(code)} for code in by_status[int(status)]}
+                codes = content.get("application/json", {}).get("schema", {}).pop(CODES_KEY, None)
+                if codes:
+                    examples = {code: {"value": example(code)} for code in codes}
                     content[MEDIA_TYPE] = {**content.pop("application/json"), "examples": examples}

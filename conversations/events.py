@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 from django.http import StreamingHttpResponse
+from ninja.responses import NinjaJSONEncoder
 
 from chatproject.problems import Problem
 from conversations import turns
@@ -63,7 +64,7 @@ class EventStream(StreamingHttpResponse):
         self._turn = turn
         self._mailbox = Mailbox()
         # The event shows the message as it was before the turn began to fill it in.
-        self._created = encode("message.created", 0, MessageOut.from_orm(turn.message).model_dump_json())
+        self._created = encode("message.created", 0, document(turn))
         self._task = asyncio.create_task(turns.run(turn, self._mailbox.put))
         self._task.add_done_callback(lambda _: self._mailbox.close())
 
@@ -88,9 +89,14 @@ class EventStream(StreamingHttpResponse):
 
     def _last(self, number: int, problem: Problem | None) -> bytes:
         if problem is None:
-            return encode("message.completed", number, MessageOut.from_orm(self._turn.message).model_dump_json())
-        document = problem.document(self._turn.message.request_id)
-        return encode("message.failed", number, json.dumps(document, ensure_ascii=False))
+            return encode("message.completed", number, document(self._turn))
+        failure = problem.document(self._turn.message.request_id)
+        return encode("message.failed", number, json.dumps(failure, ensure_ascii=False))
+
+
+def document(turn: Turn) -> str:
+    """The message as the JSON endpoints show it, to the digit."""
+    return json.dumps(MessageOut.from_orm(turn.message).dict(), cls=NinjaJSONEncoder)
 
 
 def encode(event: str, number: int, data: str) -> bytes:

@@ -28,6 +28,8 @@ def fit(newest_first: Iterable[ChatMessage], budget: int) -> list[ChatMessage]:
         if budget < 0:
             break
         kept.append(message)
+    while kept and kept[-1]["role"] == Role.ASSISTANT:
+        kept.pop()  # an answer whose question did not fit: some providers refuse to begin with one
     return kept[::-1]
 
 

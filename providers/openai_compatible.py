@@ -70,17 +70,13 @@ class OpenAICompatible:
         return parameters
 
     async def _deltas(self, response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[Delta]:
-        decoder, finished = SSEDecoder(), False
-        async for chunk in response.iter_bytes():
-            for data in decoder.feed(chunk):
-                if data == b"[DONE]":
-                    return
-                delta = self._decode(data)
-                finished = finished or delta.finish_reason is not None
-                yield delta
-        for data in decoder.close():
-            if data != b"[DONE]":
-                yield self._decode(data)
+        finished = False
+        async for data in _events(response):
+            if data == b"[DONE]":
+                return
+            delta = self._decode(data)
+            finished = finished or delta.finish_reason is not None
+            yield delta
         if not finished:
             raise errors.MalformedAnswer(provider=self.provider.label, cause="the stream ended before the answer did")
 
@@ -93,12 +89,21 @@ class OpenAICompatible:
             usage = payload.get("usage")
             return Delta(
                 text=_clean((choices[0].get("delta") or {}).get("content") or ""),
-                finish_reason=choices[0].get("finish_reason"),
+                finish_reason=_string(choices[0].get("finish_reason")),
                 usage=Usage(*(_count(usage.get(name)) for name in USAGE_FIELDS)) if usage else None,
-                model=payload.get("model"),
+                model=_string(payload.get("model")),
             )
         except (ValueError, TypeError, AttributeError, KeyError, IndexError) as exc:
             raise errors.MalformedAnswer(provider=self.provider.label, cause=type(exc).__name__) from None
+
+
+async def _events(response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[bytes]:
+    decoder = SSEDecoder()
+    async for chunk in response.iter_bytes():
+        for data in decoder.feed(chunk):
+            yield data
+    for data in decoder.close():
+        yield data
 
 
 def _clean(text: str) -> str:
@@ -108,6 +113,10 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "") if "\x00" in text else text
 
 
+def _string(value: object) -> str | None:
+    return _clean(value) if isinstance(value, str) else None
+
+
 def _count(value: object) -> int:
     """A token count that the database can hold, whatever the provider claims."""
-    return max(0, min(int(value), MAX_COUNT)) if isinstance(value, int | float) else 0
+    return max(0, min(value, MAX_COUNT)) if isinstance(value, int) else 0

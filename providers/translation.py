@@ -4,6 +4,7 @@ By HTTP status first, by the error's code or wording second: a status is a contr
 The wordings are those of the presets' APIs in November 2026.
 """
 
+import math
 import re
 from typing import Any
 
@@ -42,21 +43,21 @@ def translate(exc: Exception, provider: Provider) -> errors.ProviderError:
 
 def translate_payload(error: Any, provider: Provider) -> errors.ProviderError:
     """The ProviderError for an error object that came inside a stream, after a 200."""
-    code, text = _words({"error": error})
+    codes, text = _words({"error": error})
     facts: dict[str, Any] = {"provider": provider.label, "reason": text, "cause": "error in the stream"}
-    status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else None
-    kind = _by_words(f"{code} {text}") or (_by_status(status) if status else errors.ServerError)
-    if "rate_limit" in code:
+    status = next((int(code) for code in codes.split() if re.fullmatch(r"[45]\d\d", code)), None)
+    kind = _by_words(f"{codes} {text}") or (_by_status(status) if status else errors.ServerError)
+    if "rate_limit" in codes:
         kind = errors.RateLimited
     return kind(provider_status=status, **facts)
 
 
 def _from_status(exc: openai.APIStatusError, provider: Provider, facts: dict[str, Any]) -> errors.ProviderError:
-    code, text = _words(exc.body)
+    codes, text = _words(exc.body)
     status = exc.status_code
     kind = _by_status(status)
     if status in {400, 403, 404, 413, 422}:
-        kind = _by_words(f"{code} {text}") or kind
+        kind = _by_words(f"{codes} {text}") or kind
     return kind(
         provider_status=status,
         provider_request_id=exc.response.headers.get(provider.request_id_header),
@@ -94,20 +95,21 @@ def _by_words(words: str) -> type[errors.ProviderError] | None:
 
 
 def _words(body: Any) -> tuple[str, str]:
-    """(code, message) of an error body. Shapes: {"error": {...}}, {"error": "..."}, [{"error": ...}], flat, text."""
+    """(codes, message) of an error body. Shapes: {"error": {...}}, {"error": "..."}, [{"error": ...}], flat, text."""
     if isinstance(body, list) and body:
         body = body[0]
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]
     if not isinstance(body, dict):
         return "", str(body or "")[:REASON_LIMIT]
-    code = " ".join(str(body[key]) for key in ("code", "type", "status") if body.get(key))
-    return code.split(" ")[0] if code else "", str(body.get("message") or body.get("error") or "")[:REASON_LIMIT]
+    codes = " ".join(str(body[key]) for key in ("code", "type", "status") if body.get(key))
+    return codes, str(body.get("message") or body.get("error") or "")[:REASON_LIMIT]
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """A Retry-After header in seconds; the form with a date is rare among these providers and left out."""
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        seconds = float(retry_after or "nan")
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from urllib.parse import quote
 
 from asgiref.sync import markcoroutinefunction
 from django.conf import settings
@@ -16,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from chatproject.middleware import BROWSER_PATHS
 from chatproject.observability import context
-from chatproject.problems import Problem
+from chatproject.problems import MEDIA_TYPE, Problem
 
 access = logging.getLogger("chatproject.access")
 
@@ -71,10 +72,18 @@ class RequestContextMiddleware:
         except DisallowedHost:
             return Problem("bad_request", "The Host header names no host of ALLOWED_HOSTS.").response(request)
         response = await self.get_response(request)
-        if response.status_code == 405 and not request.path_info.startswith(BROWSER_PATHS):
-            allow = response["Allow"]
-            return Problem("method_not_allowed", f"Use {allow}.", headers={"Allow": allow}).response(request)
-        return response
+        problem = None if request.path_info.startswith(BROWSER_PATHS) else refusal(response)
+        return problem.response(request) if problem else response
+
+
+def refusal(response: HttpResponseBase) -> Problem | None:
+    """The problem that stands for Django's own page of a wrong path, or Ninja's of a wrong method."""
+    if response.status_code == 405:
+        allow = response["Allow"]
+        return Problem("method_not_allowed", f"Use {allow}.", headers={"Allow": allow})
+    if response.status_code == 404 and response["Content-Type"] != MEDIA_TYPE:
+        return Problem("not_found", "No endpoint matches this path; they are listed at /api/docs.")
+    return None
 
 
 def finish(request: HttpRequest, status: int, started: float) -> None:
@@ -83,4 +92,5 @@ def finish(request: HttpRequest, status: int, started: float) -> None:
     context.breadcrumb("request ended", path=request.path, status_code=status, duration_ms=milliseconds)
     if not request.path.startswith(QUIET):
         ids = f"request={request.request_id} trace={request.trace_id}"  # type: ignore[attr-defined]
-        access.info("%s %s %s %d ms %s", request.method, request.path, status, milliseconds, ids)
+        # Quoted, or a newline in the path would forge a line of its own.
+        access.info("%s %s %s %d ms %s", request.method, quote(request.path), status, milliseconds, ids)

@@ -1,0 +1,136 @@
+"""What the tests share. The environment is emptied before the settings read it: a developer's keys and DSN stay out.
+
+TEST_DATABASE_URL=postgres://... runs the whole suite on PostgreSQL instead of SQLite.
+"""
+
+import atexit
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+import pytest
+
+OWN = re.compile(
+    r"(SENTRY|CHAT|DATABASE|DJANGO|GUNICORN)_.*|.*_(API_KEY|BASE_URL|MODEL|HISTORY_TOKENS)"
+    r"|DEBUG|ALLOWED_HOSTS|CSRF_TRUSTED_ORIGINS|PORT|HOST|WEB_CONCURRENCY|GRACEFUL_TIMEOUT"
+)
+for name in [name for name in os.environ if OWN.fullmatch(name)]:
+    del os.environ[name]
+
+FOLDER = Path(tempfile.mkdtemp(prefix="chat-tests-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+TEST_DATABASE_URL = os.environ.get("TEST_DATABASE_URL", "")
+os.environ["ENV_FILE"] = str(FOLDER / "no-such-file")
+os.environ["SECRET_KEY"] = secrets.token_urlsafe(40)
+os.environ["DATABASE_URL"] = TEST_DATABASE_URL or f"sqlite:///{FOLDER / 'db.sqlite3'}"
+# Here and not in pyproject.toml: pytest-django would load the settings before it comes to this file.
+os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
+django.setup()
+
+from tests.fakes.client import Client  # noqa: E402
+from tests.fakes.database import Databases  # noqa: E402
+from tests.fakes.ingest import Ingest  # noqa: E402
+from tests.fakes.provider import Provider  # noqa: E402
+from tests.fakes.server import Server  # noqa: E402
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A file: the database units run in threads, which would each see an in-memory database of their own."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = str(FOLDER / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    made = Databases(FOLDER, TEST_DATABASE_URL)
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[Provider]:
+    with Provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Provider:
+    """The fake provider that `server` calls `fake`."""
+    _provider.clear()
+    return _provider
+
+
+@pytest.fixture
+def dying_provider() -> Iterator[Provider]:
+    """A provider of the test's own, to be killed."""
+    with Provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def ingest() -> Iterator[Ingest]:
+    """A Sentry of the test's own."""
+    with Ingest() as ingest:
+        yield ingest
+
+
+@pytest.fixture(scope="session")
+def server_ingest() -> Iterator[Ingest]:
+    """The Sentry that `server` reports to."""
+    with Ingest() as ingest:
+        yield ingest
+
+
+@pytest.fixture(scope="session")
+def server(databases: Databases, _provider: Provider, server_ingest: Ingest) -> Iterator[Server]:
+    """The server that most tests share. A test that stops it, or counts all its rows, starts its own."""
+    with Server(databases.new(), databases.keys, **fake(_provider), SENTRY_DSN=server_ingest.dsn) as server:
+        yield server
+
+
+@pytest.fixture
+def start_server(databases: Databases, provider: Provider) -> Iterator[StartServer]:
+    """Starts a server of the test's own, with the environment given, and stops it after the test."""
+    with ExitStack() as stack:
+
+        def start(upstream: Provider = provider, **environment: str) -> Server:
+            server = Server(databases.new(), databases.keys, **{**fake(upstream), **environment})
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def client(server: Server, provider: Provider) -> Client:
+    """Alice, at the shared server."""
+    return server.client("alice")
+
+
+@pytest.fixture
+def stranger(server: Server, provider: Provider) -> Client:
+    """Bob, who owns nothing of Alice's."""
+    return server.client("bob")
+
+
+def fake(provider: Provider) -> dict[str, str]:
+    """The environment that makes `provider` the server's default, under the name `fake`."""
+    return {
+        "CHAT_PROVIDERS": "fake,local",
+        "CHAT_DEFAULT_PROVIDER": "fake",
+        "FAKE_BASE_URL": provider.url,
+        "FAKE_MODEL": "echo",
+        "FAKE_API_KEY": "fake-secret",
+        "CHAT_READ_TIMEOUT": "20",
+        "LOCAL_BASE_URL": "http://127.0.0.1:1/v1",  # nobody there
+    }

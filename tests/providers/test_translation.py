@@ -1,0 +1,274 @@
+"""Each way in which a provider fails, in the words of the presets' own APIs, and what it is to our callers."""
+
+import json
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from providers import errors
+from providers.registry import PRESETS, Provider
+from providers.translation import translate, translate_payload
+
+PROVIDERS = {preset.name: preset for preset in PRESETS}
+OPENAI = PROVIDERS["openai"]
+REQUEST = httpx2.Request("POST", "https://api.example.com/v1/chat/completions")
+
+
+def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> openai.APIStatusError:
+    """The exception that the SDK raises for this answer."""
+    content = body if isinstance(body, str) else json.dumps(body)
+    response = httpx2.Response(status, text=content, headers=headers, request=REQUEST)
+    client = openai.OpenAI(api_key="none", base_url="https://api.example.com/v1")
+    with client:
+        return client._make_status_error_from_response(response)
+
+
+def of_openai(message: str, code: str | None = None, kind: str = "invalid_request_error") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def of_anthropic(message: str, kind: str) -> dict[str, Any]:
+    return {"error": {"code": kind, "message": message, "type": kind, "param": None}}
+
+
+def of_gemini(code: int, message: str, status: str) -> list[dict[str, Any]]:
+    return [{"error": {"code": code, "message": message, "status": status}}]
+
+
+CASES: list[tuple[str, int, Any, type[errors.ProviderError]]] = [
+    ("openai", 401, of_openai("Incorrect API key provided: sk-x.", "invalid_api_key"), errors.AuthenticationFailed),
+    ("openai", 402, of_openai("Insufficient balance"), errors.AuthenticationFailed),
+    ("openai", 403, of_openai("Country not supported", "unsupported_country"), errors.AuthenticationFailed),
+    ("openai", 429, of_openai("Rate limit reached for gpt", "rate_limit_exceeded", "requests"), errors.RateLimited),
+    ("openai", 429, of_openai("You exceeded your current quota", "insufficient_quota"), errors.RateLimited),
+    (
+        "openai",
+        400,
+        of_openai("This model's maximum context length is 8192 tokens.", "context_length_exceeded"),
+        errors.ContextTooLong,
+    ),
+    ("openai", 404, of_openai("The model `x` does not exist", "model_not_found"), errors.UnknownModel),
+    ("openai", 400, of_openai("Unsupported value: 'temperature'", "unsupported_value"), errors.BadRequest),
+    ("openai", 400, of_openai("Invalid prompt: content policy", "content_policy_violation"), errors.ContentFiltered),
+    ("openai", 422, of_openai("messages: field required"), errors.BadRequest),
+    ("openai", 500, of_openai("The server had an error", None, "server_error"), errors.ServerError),
+    ("openai", 503, of_openai("The engine is overloaded", None, "server_error"), errors.ServerError),
+    ("openai", 502, "<html><h1>502 Bad Gateway</h1></html>", errors.ServerError),
+    ("openai", 504, "upstream request timeout", errors.Timeout),
+    ("openai", 408, of_openai("Request timed out"), errors.Timeout),
+    ("openai", 413, of_openai("Request too large"), errors.ContextTooLong),
+    ("openai", 307, "", errors.MalformedAnswer),
+    ("anthropic", 401, of_anthropic("invalid x-api-key", "authentication_error"), errors.AuthenticationFailed),
+    ("anthropic", 429, of_anthropic("would exceed your limit", "rate_limit_error"), errors.RateLimited),
+    ("anthropic", 529, of_anthropic("Overloaded", "overloaded_error"), errors.ServerError),
+    (
+        "anthropic",
+        400,
+        of_anthropic("prompt is too long: 209031 tokens > 200000 maximum", "invalid_request_error"),
+        errors.ContextTooLong,
+    ),
+    ("anthropic", 404, of_anthropic("model: claude-9", "not_found_error"), errors.UnknownModel),
+    (
+        "gemini",
+        400,
+        of_gemini(
+            400,
+            "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
+            "INVALID_ARGUMENT",
+        ),
+        errors.ContextTooLong,
+    ),
+    (
+        "gemini",
+        404,
+        of_gemini(404, "models/gemini-0 is not found for API version v1main", "NOT_FOUND"),
+        errors.UnknownModel,
+    ),
+    ("gemini", 429, of_gemini(429, "Resource has been exhausted", "RESOURCE_EXHAUSTED"), errors.RateLimited),
+    ("gemini", 503, of_gemini(503, "The model is overloaded.", "UNAVAILABLE"), errors.ServerError),
+    (
+        "groq",
+        413,
+        of_openai("Request too large for model `x`: Limit 6000, Requested 9000", "rate_limit_exceeded", "tokens"),
+        errors.ContextTooLong,
+    ),
+    (
+        "groq",
+        400,
+        of_openai("The model `x` has been decommissioned", "model_decommissioned"),
+        errors.UnknownModel,
+    ),
+    ("groq", 400, of_openai("Please reduce the length of the messages", None), errors.ContextTooLong),
+    (
+        "openrouter",
+        400,
+        {"error": {"message": "x is not a valid model ID", "code": 400}},
+        errors.UnknownModel,
+    ),
+    (
+        "openrouter",
+        403,
+        {"error": {"message": "Input was flagged by moderation", "code": 403}},
+        errors.ContentFiltered,
+    ),
+    ("openrouter", 402, {"error": {"message": "Insufficient credits", "code": 402}}, errors.AuthenticationFailed),
+    (
+        "mistral",
+        400,
+        {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+        errors.UnknownModel,
+    ),
+    (
+        "mistral",
+        400,
+        {"object": "error", "message": "Prompt contains 40000 tokens, too large for model with 32768", "code": "3051"},
+        errors.ContextTooLong,
+    ),
+    ("deepseek", 400, of_openai("Model Not Exist"), errors.UnknownModel),
+    (
+        "deepseek",
+        400,
+        of_openai("This model's maximum context length is 65536 tokens. However, you requested 70000 tokens"),
+        errors.ContextTooLong,
+    ),
+    ("deepseek", 400, of_openai("Content Exists Risk"), errors.ContentFiltered),
+    (
+        "xai",
+        404,
+        {"code": "Some requested entity was not found", "error": "The model x does not exist"},
+        errors.UnknownModel,
+    ),
+    (
+        "xai",
+        400,
+        {"code": "Client specified an invalid argument", "error": "maximum prompt length is 131072"},
+        errors.ContextTooLong,
+    ),
+    ("ollama", 404, of_openai("model 'x' not found", None, "not_found_error"), errors.UnknownModel),
+    (
+        "local",
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": "the request exceeds the available context size, try increasing it",
+                "type": "exceed_context_size_error",
+            }
+        },
+        errors.ContextTooLong,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "body", "kind"), CASES, ids=[f"{c[0]}-{c[1]}-{c[3].code}" for c in CASES]
+)
+def test_it_knows_what_a_refusal_means(provider: str, status: int, body: Any, kind: type[errors.ProviderError]) -> None:
+    error = translate(failure(status, body), PROVIDERS[provider])
+    assert type(error) is kind
+    assert error.provider_status == status
+    assert error.provider == PROVIDERS[provider].label
+
+
+def test_it_keeps_the_providers_request_id_and_the_wait_it_asks_for() -> None:
+    headers = {"Retry-After": "2.5", "X-Request-Id": "req_1", "request-id": "req_2"}
+    limited = failure(429, of_openai("Slow down"), headers)
+    error = translate(limited, OPENAI)
+    assert (error.retry_after, error.provider_request_id) == (2.5, "req_1")
+    assert translate(limited, PROVIDERS["anthropic"]).provider_request_id == "req_2"
+
+
+@pytest.mark.parametrize("value", ["soon", "Wed, 21 Oct 2026 07:28:00 GMT", "inf", "nan", "1e999", ""])
+def test_it_takes_no_wait_from_a_header_that_is_no_number_of_seconds(value: str) -> None:
+    error = translate(failure(429, of_openai("Slow down"), {"Retry-After": value}), OPENAI)
+    assert error.retry_after is None
+
+
+def test_it_takes_a_negative_wait_as_none_at_all() -> None:
+    assert translate(failure(429, "", {"Retry-After": "-5"}), OPENAI).retry_after == 0
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind"),
+    [
+        (openai.APITimeoutError(REQUEST), errors.Timeout),
+        (httpx2.ReadTimeout("silence"), errors.Timeout),
+        (httpx2.ConnectTimeout("silence"), errors.Timeout),
+        (openai.APIConnectionError(request=REQUEST), errors.Unreachable),
+        (httpx2.ConnectError("refused"), errors.Unreachable),
+        (httpx2.ReadError("reset"), errors.Unreachable),
+        (httpx2.RemoteProtocolError("incomplete chunked read"), errors.Unreachable),
+        (httpx2.DecodingError("not gzip"), errors.MalformedAnswer),
+        (openai.OpenAIError("anything else"), errors.MalformedAnswer),
+    ],
+)
+def test_it_knows_what_a_broken_connection_means(exc: Exception, kind: type[errors.ProviderError]) -> None:
+    error = translate(exc, OPENAI)
+    assert type(error) is kind
+    assert error.cause == type(exc).__name__
+
+
+def test_it_names_the_cause_behind_the_sdks_connection_error() -> None:
+    exc = openai.APIConnectionError(request=REQUEST)
+    exc.__cause__ = httpx2.ConnectError("refused")
+    assert translate(exc, OPENAI).cause == "ConnectError"
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        ({"message": "overloaded", "type": "server_error", "code": None}, errors.ServerError),
+        ({"message": "Slow down", "code": "rate_limit_exceeded"}, errors.RateLimited),
+        ({"message": "Too many", "code": 429}, errors.RateLimited),
+        ({"message": "Bad key", "code": 401}, errors.AuthenticationFailed),
+        ({"message": "too long", "code": "context_length_exceeded"}, errors.ContextTooLong),
+        ({"message": "stopped", "type": "content_filter"}, errors.ContentFiltered),
+        ("something broke", errors.ServerError),
+        ({"type": "overloaded_error", "message": "Overloaded"}, errors.ServerError),
+        ({"type": "rate_limit_error", "message": "Slow down"}, errors.RateLimited),
+        (["odd"], errors.ServerError),
+        (42, errors.ServerError),
+    ],
+)
+def test_it_knows_what_an_error_inside_a_stream_means(payload: Any, kind: type[errors.ProviderError]) -> None:
+    error = translate_payload(payload, OPENAI)
+    assert type(error) is kind
+    assert error.cause == "error in the stream"
+
+
+@pytest.mark.parametrize("kind", errors.ALL, ids=lambda kind: kind.code)
+def test_no_error_repeats_the_providers_words_in_its_text_or_its_facts(kind: type[errors.ProviderError]) -> None:
+    error = kind(provider="OpenAI", reason="the prompt was: secret")
+    assert "secret" not in f"{error} {error!r} {error.facts()}"
+    assert str(error).startswith("OpenAI ")
+
+
+def test_the_callers_own_faults_are_quoted_without_our_key() -> None:
+    bad = errors.BadRequest(provider="OpenAI", reason="key sk-1234 cannot use temperature 2")
+    assert bad.quotable("sk-1234") == "key [key] cannot use temperature 2"
+    assert errors.AuthenticationFailed(provider="OpenAI", reason="key sk-1234 is wrong").quotable("sk-1234") is None
+
+
+def test_the_statuses_are_those_of_the_documentation() -> None:
+    assert {kind.code: kind.status for kind in errors.ALL} == {
+        "authentication": 502,
+        "rate_limited": 429,
+        "context_too_long": 413,
+        "provider_bad_request": 400,
+        "unknown_model": 400,
+        "content_filter": 422,
+        "timeout": 504,
+        "unreachable": 503,
+        "server_error": 502,
+        "malformed_answer": 502,
+    }
+
+
+def custom(**fields: Any) -> Provider:
+    return Provider(name="x", label="x", base_url="http://x", model="m", **fields)
+
+
+def test_a_custom_provider_is_translated_like_the_others() -> None:
+    assert type(translate(failure(404, "404 page not found"), custom())) is errors.UnknownModel

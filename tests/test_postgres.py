@@ -1,0 +1,116 @@
+"""The same server on PostgreSQL: what SQLite forgives, and a database that goes away."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import TEST_DATABASE_URL, fake
+from tests.fakes.behaviours import PARTIAL
+from tests.fakes.client import Client, assert_problem
+from tests.fakes.database import Databases, name_in
+from tests.fakes.postgres import postgres
+from tests.fakes.provider import Provider
+from tests.fakes.server import Server
+from tests.fakes.waiting import poll
+
+
+@pytest.fixture(scope="module")
+def admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server that TEST_DATABASE_URL names, or one of our own."""
+    if TEST_DATABASE_URL:
+        yield TEST_DATABASE_URL
+    else:
+        with postgres(tmp_path_factory.mktemp("pg")) as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+def pg_server(admin_url: str, _provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    databases = Databases(tmp_path_factory.mktemp("unused"), admin_url)
+    with Server(databases.new(), databases.keys, **fake(_provider)) as server:
+        yield server
+    databases.drop()
+
+
+@pytest.fixture
+def pg_client(pg_server: Server, provider: Provider) -> Client:
+    return pg_server.client()
+
+
+def test_a_conversation_works(pg_client: Client, provider: Provider) -> None:
+    conversation = pg_client.conversation(metadata={"a": [1, "ä"]})
+    pg_client.say(conversation["id"], "one")
+    *_, completed = pg_client.events(conversation["id"], "two")
+    assert completed.data == pg_client.messages(conversation["id"])[-1]
+    assert [message["content"] for message in provider.last.messages[1:]] == ["one", "You said: one", "two"]
+    assert pg_client.read(conversation["id"])["message_count"] == 4
+    page = pg_client.get("/api/conversations", params={"limit": 1}).json()
+    assert page["items"][0]["id"] == conversation["id"]
+
+
+@pytest.mark.parametrize("model", ["nul", "odd-model", "odd-usage", "odd-finish"])
+def test_an_answer_that_it_cannot_store_as_it_is_still_gets_its_end(pg_client: Client, model: str) -> None:
+    conversation = pg_client.conversation()
+    *_, last = pg_client.events(conversation["id"], "go", model=model)
+    assert last.name == "message.completed" or last.data["code"] == "malformed_answer"
+    assert pg_client.messages(conversation["id"])[-1]["status"] in {"completed", "failed"}
+
+
+def test_two_turns_at_once_are_one(pg_client: Client, provider: Provider) -> None:
+    conversation = pg_client.conversation()
+    with pg_client.stream(conversation["id"], "first", model="hang"):
+        provider.wait()
+        assert_problem(pg_client.say(conversation["id"], "second"), 409, "turn_in_progress")
+
+
+@pytest.mark.parametrize("number", ["1e400", "9" * 5000, "1e-400", "12345678901234567890"])
+def test_odd_numbers_are_stored_or_refused(pg_client: Client, number: str) -> None:
+    raw = b'{"metadata": {"n": ' + number.encode() + b"}}"
+    response = pg_client.post("/api/conversations", content=raw, headers={"Content-Type": "application/json"})
+    assert response.status_code in {201, 400, 422}, response.text
+
+
+def test_many_streams_hold_few_connections(pg_server: Server, pg_client: Client, provider: Provider) -> None:
+    streams = [pg_client.stream(pg_client.conversation()["id"], "go", model="hang-mid-stream") for _ in range(30)]
+    try:
+        for manager in streams:
+            stream = manager.__enter__()
+            stream.next("message.created")
+            stream.text("three ")
+        sessions = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+        assert pg_server.db.query(sessions)[0]["n"] <= 8 + 1, "DATABASE_THREADS and this one"
+    finally:
+        for manager in streams:
+            manager.__exit__(None, None, None)
+
+
+def test_a_database_that_goes_away_in_a_turn_is_told_and_comes_back(
+    pg_server: Server, pg_client: Client, admin_url: str, provider: Provider
+) -> None:
+    conversation = pg_client.conversation()
+    name = name_in(pg_server.db.url)
+    with (
+        psycopg.connect(admin_url, autocommit=True) as admin,
+        pg_client.stream(conversation["id"], "go", model="hang-mid-stream") as stream,
+    ):
+        stream.next("message.created")
+        stream.text("three ")
+        pg_client.wait_saved(conversation["id"], PARTIAL)
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        try:
+            provider.release()
+            *_, failed = list(stream)
+            response = pg_client.get("/api/conversations")
+            ready = pg_client.get("/health/ready")
+        finally:
+            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'.encode())
+    assert (failed.name, failed.data["code"]) == ("message.failed", "database_unavailable")
+    assert_problem(response, 503, "database_unavailable")
+    assert response.headers["Retry-After"].isdecimal()
+    assert (ready.status_code, ready.json()) == (503, {"status": "database unavailable"})
+    poll(lambda: pg_client.get("/health/ready").status_code == 200, what="database")
+    assert pg_client.messages(conversation["id"])[-1]["content"] == PARTIAL
+    pg_server.db.query("UPDATE conversations_message SET lease_until = created_at WHERE status = 'streaming'")
+    assert pg_client.say(conversation["id"], "again").status_code == 200

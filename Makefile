@@ -1,0 +1,60 @@
+# `make run` and `make test` need Python 3.11+ and a package index; they make .venv and install the rest into it.
+
+# The virtual environment's own Python once there is one, else the first of these that is new enough.
+candidates = $(or $(PYTHON),$(if $(wildcard .venv/made-with),.venv/bin/python) \
+	python3 python3.15 python3.14 python3.13 python3.12 python3.11)
+find = for python in $(candidates); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && exit; done
+python = $(or $(shell $(find)),$(error Python 3.11 or newer is needed, and none of these is: $(candidates). \
+	Install one, or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3))
+venv = .venv/bin/python
+
+# Checks of the code must not depend on a developer's .env, nor leave a database behind.
+check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
+
+.PHONY: help run test lint format format-check types migrations-check requirements clean tools
+
+help: ## show this list
+	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-17s %s\n' "$$name" "$$text"; done
+
+run: ## install what is missing, then serve with the embedded model [PORT=8000] [WEB_CONCURRENCY=1]
+	@$(python) -m chatproject.start run
+	@exec $(venv) manage.py serve
+
+test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
+	@$(venv) -m pytest $(ARGS)
+
+lint: tools ## look for mistakes with ruff
+	@$(venv) -m ruff check
+
+format-check: tools ## fail when a file is not formatted
+	@$(venv) -m ruff format --check
+
+format: tools ## format every file, and sort the imports
+	@$(venv) -m ruff check --select I --fix
+	@$(venv) -m ruff format
+
+types: tools ## check the types with mypy
+	@$(check_env) $(venv) -m mypy
+
+migrations-check: tools ## fail when the models have changed without a migration
+	@$(check_env) $(venv) manage.py makemigrations --check --dry-run
+
+# No header and no index: the pins must not say where they were looked up.
+compile = $(venv) -m uv pip compile --quiet --universal --python-version 3.11 \
+	--no-header --no-emit-index-url --no-emit-find-links $(ARGS)
+
+requirements: tools ## pin requirements*.in anew [ARGS=--upgrade]
+	@$(compile) requirements.in -o requirements.txt
+	@$(compile) requirements-dev.in -o requirements-dev.txt
+
+.env: ## make .env from .env.example, with a random SECRET_KEY
+	@$(python) -m chatproject.start env
+
+clean: ## remove .venv and every cache; .env and the database stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+tools:
+	@$(python) -m chatproject.start test

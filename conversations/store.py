@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 
 from chatproject.pagination import page
@@ -52,25 +52,27 @@ class Started:
     prompt: list[ChatMessage]
 
 
-def conversation_of(owner: User, conversation_id: UUID) -> Conversation:
-    """The owner's conversation. Raises Problem `conversation_not_found`, also for somebody else's."""
-    found = Conversation.objects.filter(pk=conversation_id, owner=owner).first()
+def conversation_of(owner: User, conversation_id: UUID, *, lock: bool = False) -> Conversation:
+    """The owner's conversation. Raises Problem `conversation_not_found`, also for somebody else's.
+
+    `lock` keeps a turn's start and a deletion apart until the transaction ends (SQLite has one writer anyway).
+    """
+    rows = Conversation.objects.select_for_update() if lock else Conversation.objects.all()
+    found = rows.filter(pk=conversation_id, owner=owner).first()
     if found is None:
         raise Problem("conversation_not_found", "You have no conversation with this id.")
     return found
 
 
 def change_conversation(owner: User, conversation_id: UUID, changes: dict[str, Any]) -> Conversation:
-    conversation = conversation_of(owner, conversation_id)
     if changes:
-        for name, value in changes.items():
-            setattr(conversation, name, value)
-        conversation.save(update_fields=changes)
-    return conversation
+        Conversation.objects.filter(pk=conversation_id, owner=owner).update(**changes)
+    return conversation_of(owner, conversation_id)
 
 
+@transaction.atomic
 def delete_conversation(owner: User, conversation_id: UUID) -> None:
-    conversation_of(owner, conversation_id).delete()
+    conversation_of(owner, conversation_id, lock=True).delete()
 
 
 def messages_page(
@@ -108,7 +110,7 @@ def _start(start: Start) -> Started:
         conversation = Conversation(owner=start.owner, provider=provider.name, model=model, **start.new)
         conversation.save(force_insert=True)
     else:
-        conversation = conversation_of(start.owner, start.conversation_id)
+        conversation = conversation_of(start.owner, start.conversation_id, lock=True)
         provider, model = start.route(conversation)
         _take_over_dead_turn(conversation)
     prompt = build_prompt(start, conversation, provider)
@@ -141,7 +143,8 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
     )
     Message.objects.bulk_create([asked, answer])
     Conversation.objects.filter(pk=conversation.pk).update(
-        title=conversation.title or title_from(start.content),
+        # In SQL: a title that is given while the turn starts must not be lost.
+        title=Case(When(title="", then=Value(title_from(start.content))), default=F("title")),
         message_count=F("message_count") + 2,
         last_activity_at=asked.created_at,
     )

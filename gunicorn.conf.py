@@ -6,7 +6,7 @@ import signal
 wsgi_app = "chatproject.asgi:application"
 worker_class = "asgi"
 asgi_loop = "uvloop"
-# A failing start-up (bad settings, no database) must stop the server, not leave it half alive.
+# A failing start-up (bad settings) must stop the server, not leave it half alive.
 asgi_lifespan = "on"
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"

@@ -18,8 +18,11 @@ class Env(environ.Env):  # type: ignore[misc]
     """django-environ with the checks this project's settings need. Every method raises ImproperlyConfigured."""
 
     def text(self, name: str, default: str = "") -> str:
-        """A string without spaces around it; an empty value counts as unset."""
-        return self.str(name, default).strip() or default
+        """A string without spaces around it; an empty value counts as unset.
+
+        Not through `self.str`: django-environ takes a value that begins with `$` for the name of another variable.
+        """
+        return str(self.ENVIRON.get(name, "")).strip() or default
 
     def flag(self, name: str, default: bool) -> bool:
         """A boolean; unlike django-environ's, a misspelt one is an error instead of False."""

@@ -119,7 +119,8 @@ def settle(turn: Turn) -> None:
         message.prompt_tokens = usage.prompt_tokens
         message.completion_tokens = usage.completion_tokens
         message.total_tokens = usage.total_tokens
-        message.cost_usd = cost_usd(turn.provider, message.model, usage)
+        cost = cost_usd(turn.provider, message.model, usage)
+        message.cost_usd = None if cost is None else round(cost, 8)  # as the column has it
 
 
 def close_span(span: GenAISpan, turn: Turn) -> None:

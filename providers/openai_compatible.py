@@ -13,7 +13,6 @@ from providers.registry import Provider
 from providers.sse import SSEDecoder
 from providers.translation import translate, translate_payload
 
-USAGE_FIELDS = ("prompt_tokens", "completion_tokens", "total_tokens")
 MAX_COUNT = 2**31 - 1
 
 
@@ -90,10 +89,10 @@ class OpenAICompatible:
             return Delta(
                 text=_clean((choices[0].get("delta") or {}).get("content") or ""),
                 finish_reason=_string(choices[0].get("finish_reason")),
-                usage=Usage(*(_count(usage.get(name)) for name in USAGE_FIELDS)) if usage else None,
+                usage=_usage(usage) if usage else None,
                 model=_string(payload.get("model")),
             )
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as exc:
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as exc:
             raise errors.MalformedAnswer(provider=self.provider.label, cause=type(exc).__name__) from None
 
 
@@ -115,6 +114,11 @@ def _clean(text: str) -> str:
 
 def _string(value: object) -> str | None:
     return _clean(value) if isinstance(value, str) else None
+
+
+def _usage(reported: dict[str, Any]) -> Usage:
+    prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
+    return Usage(prompt, completion, _count(reported.get("total_tokens")) or min(prompt + completion, MAX_COUNT))
 
 
 def _count(value: object) -> int:

@@ -149,15 +149,30 @@ def load(read: Read, enabled: list[str]) -> Mapping[str, Provider]:
 
 
 def _override(row: Provider, read: Read) -> Provider:
-    base_url = row.variable("BASE_URL")
     return replace(
         row,
-        api_key=read(row.variable("API_KEY"), ""),
-        base_url=http_url(base_url, read(base_url, row.base_url)),
+        api_key=_api_key(row, read),
+        base_url=_base_url(row, read),
         model=read(row.variable("MODEL"), row.model),
         fallback_model=read(row.variable("FALLBACK_MODEL"), row.fallback_model),
         history_tokens=_budget(row, read),
     )
+
+
+def _api_key(row: Provider, read: Read) -> str:
+    name = row.variable("API_KEY")
+    key = read(name, "")
+    if not key.isascii() or len(key.split()) > 1:
+        raise ImproperlyConfigured(f"{name} must be a key of ASCII characters without spaces or comments.")
+    return key
+
+
+def _base_url(row: Provider, read: Read) -> str:
+    name = row.variable("BASE_URL")
+    url = http_url(name, read(name, row.base_url))
+    if "?" in url or "#" in url:  # it is shown and logged, so it is no place for a key
+        raise ImproperlyConfigured(f"{name} must be a URL without a query or fragment.")
+    return url
 
 
 def _budget(row: Provider, read: Read) -> int:

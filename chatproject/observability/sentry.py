@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import sentry_sdk
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration
-from sentry_sdk.types import SamplingContext
+from sentry_sdk.types import Event, Hint, SamplingContext
 from sentry_sdk.utils import Dsn
 
 if TYPE_CHECKING:
@@ -54,11 +54,21 @@ def init(
             # A log line is a breadcrumb, never an event: one failure, one event.
             LoggingIntegration(event_level=None),
         ],
+        before_send_transaction=drop_template_contexts,
         trace_propagation_targets=[],  # a provider must not see our trace ids
         data_collection=data_collection(send_pii=send_pii, include_prompts=include_prompts),
         # Sentry's own servers take gen_ai spans as items of their own, untruncated; others do not know them.
         stream_gen_ai_spans=is_saas(dsn),
     )
+
+
+def drop_template_contexts(event: Event, hint: Hint) -> Event:
+    """A `before_send_transaction`: the SDK puts all that a page shows on its span, and the admin shows messages."""
+    spans: Any = event.get("spans") or []
+    for span in spans:
+        if span.get("op") == "template.render":
+            span.get("data", {}).pop("context", None)
+    return event
 
 
 def data_collection(*, send_pii: bool, include_prompts: bool) -> "DataCollectionUserOptions":

@@ -1,14 +1,18 @@
 """The admin on a real server: its sessions, CSRF and messages pass through middleware of this project's own."""
 
 import re
+import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
 
-from tests.fakes.client import TIMEOUT
+from tests.fakes.client import TIMEOUT, Client
 from tests.fakes.database import manage
+from tests.fakes.ingest import Ingest
 from tests.fakes.server import Server
+from tests.fakes.waiting import poll
 
 USER, PASSWORD = "root", "a-password-of-the-tests"
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
@@ -47,6 +51,22 @@ def test_logging_in_opens_the_admin(browser: httpx2.Client) -> None:
     page = browser.get("/admin/")
     assert page.status_code == 200
     assert "AI chat" in page.text
+
+
+def test_what_a_page_shows_does_not_go_to_sentry(browser: httpx2.Client, client: Client, server_ingest: Ingest) -> None:
+    canary = f"canary{secrets.token_hex(8)}"
+    turn = client.post("/api/chat", json={"message": canary}).json()
+    log_in(browser)
+    header = {"X-Request-ID": f"page-{secrets.token_hex(8)}"}
+    page = browser.get(f"/admin/conversations/conversation/{turn['conversation_id']}/change/", headers=header)
+    assert canary in page.text
+
+    def traced() -> list[dict[str, Any]]:
+        return [t for t in server_ingest.items("transaction") if t["tags"].get("request_id") == header["X-Request-ID"]]
+
+    spans = poll(traced, 10, "the page's transaction")[0]["spans"]
+    assert "template.render" in {span["op"] for span in spans}
+    assert not any(canary.encode() in body for body in server_ingest.raw)
 
 
 def test_a_login_without_a_csrf_token_is_refused(browser: httpx2.Client) -> None:

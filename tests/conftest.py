@@ -33,6 +33,9 @@ os.environ["DATABASE_URL"] = TEST_DATABASE_URL or f"sqlite:///{FOLDER / 'db.sqli
 os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
 django.setup()
 
+from django.contrib.auth.models import User  # noqa: E402
+from django.test import Client as Browser  # noqa: E402
+
 from tests.fakes.client import Client  # noqa: E402
 from tests.fakes.database import Databases  # noqa: E402
 from tests.fakes.ingest import Ingest  # noqa: E402
@@ -115,6 +118,20 @@ def start_server(databases: Databases, provider: Provider) -> Iterator[StartServ
 def client(server: Server, provider: Provider) -> Client:
     """Alice, at the shared server."""
     return server.client("alice")
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    """Who owns things, in this process's own database."""
+    return User.objects.create(username="owner")
+
+
+@pytest.fixture
+def admin_client(db: None) -> Browser:
+    """A superuser's, like pytest-django's, but without a password: hashing one takes longer than the tests."""
+    browser = Browser()
+    browser.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
+    return browser
 
 
 @pytest.fixture

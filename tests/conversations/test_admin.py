@@ -27,19 +27,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def owner() -> User:
-    return User.objects.create(username="owner")
-
-
-@pytest.fixture
-def admin_client() -> Client:
-    """A superuser's, like pytest-django's, but without a password: hashing one takes longer than the tests."""
-    client = Client()
-    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
-    return client
-
-
-@pytest.fixture
 def reader() -> Client:
     """Staff who may look at conversations and nothing else."""
     return staff("reader", "view_conversation")

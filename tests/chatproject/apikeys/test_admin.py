@@ -20,19 +20,6 @@ KEY = re.compile(r"ck_[A-Za-z0-9]{8}_[A-Za-z0-9]{32,}")
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client() -> Client:
-    """A superuser's, like pytest-django's, but without a password: hashing one takes longer than the tests."""
-    client = Client()
-    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
-    return client
-
-
-@pytest.fixture
-def owner() -> User:
-    return User.objects.create(username="owner")
-
-
 def staff(*permissions: str) -> Client:
     user = User.objects.create(username="staff", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))

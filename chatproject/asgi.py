@@ -1,10 +1,12 @@
 """The ASGI application: Django, behind an answer to the lifespan protocol and a bound on the body."""
 
+import logging
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import django
@@ -19,20 +21,28 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 django.setup(set_prefix=False)
 
+from chatproject.observability import logs, privacy, sentry, sessions  # noqa: E402
 from conversations.live import registry  # noqa: E402
 from providers import routing  # noqa: E402
 
+SENTRY_WAIT = 2.0
+"""Seconds that a shutdown waits for Sentry to take what is left; less than gunicorn.conf.py keeps for the end."""
+
 django_app = ASGIHandler()
+# Not in LOGGING, which would take gunicorn's own handler away.
+logging.getLogger("gunicorn.error").addFilter(privacy.RedactTracebacks())
+logs.adopt("gunicorn.error", settings.LOG_FORMAT)
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     else:
-        await django_app(scope, bounded(scope, receive), send)
+        with sessions.uncounted() if scope["path"].startswith(sentry.UNTRACED) else nullcontext():
+            await django_app(scope, bounded(scope, receive, privacy.begin(scope)), send)
 
 
-def bounded(scope: Message, receive: Receive) -> Receive:
+def bounded(scope: Message, receive: Receive, supplied: privacy.Supplied) -> Receive:
     """Reads at most CHAT_MAX_BODY_BYTES of the body, discards the rest and marks the scope.
 
     Django spools a whole body to disk before any code of ours runs. Reading on, instead of answering at once, lets
@@ -49,6 +59,7 @@ def bounded(scope: Message, receive: Receive) -> Receive:
             if seen > limit:
                 scope["chat.body_too_large"] = True
                 message = {**message, "body": b""}
+            supplied.body.append(message.get("body", b""))
         return message
 
     return bounded_receive
@@ -64,6 +75,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await registry.stop()
-            await sync_to_async(sentry_sdk.flush, thread_sensitive=False)(timeout=5)
+            # close, not flush: the SDK would wait a second time when the interpreter ends.
+            await sync_to_async(sentry_sdk.get_client().close, thread_sensitive=False)(timeout=SENTRY_WAIT)
             await send({"type": "lifespan.shutdown.complete"})
             return

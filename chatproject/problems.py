@@ -19,6 +19,7 @@ CODES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Not allowed"),
     "not_found": (404, "There is nothing here"),
     "conversation_not_found": (404, "There is no such conversation"),
+    "message_not_found": (404, "There is no such message"),
     "method_not_allowed": (405, "This method is not supported here"),
     "turn_in_progress": (409, "The conversation is answering another message"),
     "body_too_large": (413, "The body is too large"),

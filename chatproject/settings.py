@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from chatproject.env import Env, http_url
-from chatproject.observability import sentry
+from chatproject.observability import logs, sentry
 from providers import registry
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,14 +26,28 @@ SENTRY_TRACES_SAMPLE_RATE = env.rate("SENTRY_TRACES_SAMPLE_RATE", 1.0) if SENTRY
 SENTRY_PROFILES_SAMPLE_RATE = env.rate("SENTRY_PROFILES_SAMPLE_RATE", 1.0) if SENTRY_ENABLE_TRACING else 0.0
 SENTRY_SEND_DEFAULT_PII = env.flag("SENTRY_SEND_DEFAULT_PII", True)
 SENTRY_INCLUDE_PROMPTS = env.flag("SENTRY_INCLUDE_PROMPTS", False)
+SENTRY_SEND_FEEDBACK = env.flag("SENTRY_SEND_FEEDBACK", True)
+SENTRY_ENABLE_LOGS = env.flag("SENTRY_ENABLE_LOGS", True) and bool(SENTRY_DSN)
+SENTRY_EVENT_BURST = env.integer("SENTRY_EVENT_BURST", 10, 0, 100_000)
 SENTRY_RELEASE = env.text("SENTRY_RELEASE") or sentry.git_release()
 SENTRY_EVENT_URL = env.text("SENTRY_EVENT_URL") or sentry.default_event_url(SENTRY_DSN)
+SENTRY_TRACE_URL = env.text("SENTRY_TRACE_URL") or sentry.default_trace_url(SENTRY_DSN)
+SENTRY_AUTH_TOKEN = env.text("SENTRY_AUTH_TOKEN")
+SENTRY_ORG = env.text("SENTRY_ORG")
+SENTRY_PROJECT = env.text("SENTRY_PROJECT")
+SENTRY_URL = env.text("SENTRY_URL")
 SENTRY_DEBUG_OPEN = env.flag("SENTRY_DEBUG_OPEN", SENTRY_ENVIRONMENT != "production")
 
 if SENTRY_EVENT_URL:
     http_url("SENTRY_EVENT_URL", SENTRY_EVENT_URL)
     if "{event_id}" not in SENTRY_EVENT_URL:
         raise ImproperlyConfigured("SENTRY_EVENT_URL must contain {event_id}.")
+if SENTRY_TRACE_URL:
+    http_url("SENTRY_TRACE_URL", SENTRY_TRACE_URL)
+    if "{trace_id}" not in SENTRY_TRACE_URL:
+        raise ImproperlyConfigured("SENTRY_TRACE_URL must contain {trace_id}.")
+if SENTRY_URL:
+    SENTRY_URL = http_url("SENTRY_URL", SENTRY_URL)
 
 PRODUCTION = SENTRY_ENVIRONMENT == "production"
 
@@ -46,10 +60,14 @@ sentry.init(
     profiles_sample_rate=SENTRY_PROFILES_SAMPLE_RATE,
     send_pii=SENTRY_SEND_DEFAULT_PII,
     include_prompts=SENTRY_INCLUDE_PROMPTS,
+    event_burst=SENTRY_EVENT_BURST,
+    enable_logs=SENTRY_ENABLE_LOGS,
 )
 
 # --- Django ---------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
+
+LOG_FORMAT = env.choice("LOG_FORMAT", "json" if PRODUCTION else "line", logs.FORMATTERS)
 
 SECRET_KEY = env.text("SECRET_KEY")
 if not SECRET_KEY:
@@ -59,6 +77,9 @@ if PRODUCTION and (len(SECRET_KEY) < 32 or "insecure" in SECRET_KEY or "change" 
 
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+PUBLIC_URL = env.text("PUBLIC_URL")
+if PUBLIC_URL:
+    PUBLIC_URL = http_url("PUBLIC_URL", PUBLIC_URL)
 
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DATABASE_THREADS = env.integer("DATABASE_THREADS", 8, 1, 64)
@@ -80,6 +101,7 @@ CHAT_MAX_MESSAGE_CHARS = env.integer("CHAT_MAX_MESSAGE_CHARS", 100_000, 1, 1_000
 CHAT_MAX_BODY_BYTES = env.integer("CHAT_MAX_BODY_BYTES", 2_000_000, 1_000, 100_000_000)
 CHAT_CONNECT_TIMEOUT = env.number("CHAT_CONNECT_TIMEOUT", 5, 0.1, 60)
 CHAT_READ_TIMEOUT = env.number("CHAT_READ_TIMEOUT", 60, 0.1, 3600)
+CHAT_RETENTION_DAYS = env.integer("CHAT_RETENTION_DAYS", 0, 0, 36_500)
 
 # --- Fixed ----------------------------------------------------------------------------------------
 ROOT_URLCONF = "chatproject.urls"
@@ -153,12 +175,29 @@ SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {name: {"()": formatter} for name, formatter in logs.FORMATTERS.items()},
+    "filters": {
+        "ids": {"()": logs.Ids},
+        "redact": {"()": "chatproject.observability.privacy.RedactTracebacks"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["ids", "redact"]},
+        "sentry": {
+            "class": "sentry_sdk.integrations.logging.SentryLogsHandler",
+            "level": "INFO",
+            "filters": ["ids", "redact"],
+        },
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         # Django's own handlers would print a 500 twice, or mail it.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "httpx2": {"level": "WARNING"},
+        # Our own lines are Sentry's logs. Libraries' may show anything, and every error of theirs is an event.
+        **{
+            name: {"handlers": ["sentry"] if SENTRY_ENABLE_LOGS else []}
+            for name in ("chatproject", "conversations", "providers")
+        },
+        "asyncio": {"filters": ["redact"]},  # here as well: its messages repeat the exception, and reach Sentry too
     },
 }

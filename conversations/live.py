@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Protocol
 from uuid import UUID
 
 from django.db import Error as DatabaseError
 
 from chatproject import db
+from chatproject.observability import metrics
 from conversations import store
 
 logger = logging.getLogger(__name__)
@@ -43,15 +45,18 @@ class Registry:
     @contextmanager
     def holding(self, turn: LiveTurn) -> Iterator[None]:
         self.turns.add(turn)
+        metrics.live_streams(len(self.turns))
         self._idle.clear()
         if self.closing:
             turn.interrupt()
         if self._heart is None:
-            self._heart = asyncio.create_task(self._beat())
+            # In a context of its own: it outlives the request that starts it, whose ids and spans are not its.
+            self._heart = asyncio.create_task(self._beat(), context=Context())
         try:
             yield
         finally:
             self.turns.discard(turn)
+            metrics.live_streams(len(self.turns))
             if not self.turns:
                 self._idle.set()
 

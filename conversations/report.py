@@ -2,13 +2,15 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 
-from chatproject.observability import context
+from chatproject.observability import context, logs, metrics, privacy
 from chatproject.observability.gen_ai import GenAISpan
 from chatproject.problems import Problem
+from conversations.links import admin_url
 from conversations.models import Status
 from conversations.turn import Turn
 from providers import errors
@@ -20,7 +22,12 @@ logger = logging.getLogger(__name__)
 def describe(turn: Turn) -> None:
     """Tells Sentry whose turn this is, before anything can fail."""
     provider, request = turn.provider, turn.request
+    privacy.note(lambda: texts(turn))
+    logs.note(conversation_id=str(turn.conversation.pk))
     context.tag(provider=provider.name, model=request.model, conversation_id=str(turn.conversation.pk))
+    whose = {"id": str(turn.conversation.pk), "message_id": str(turn.id)}
+    link = admin_url(turn.conversation.pk)
+    context.context("conversation", whose | {"admin_url": link} if link else whose)
     context.context(
         "chat_request",
         {
@@ -46,15 +53,26 @@ def describe(turn: Turn) -> None:
     )
 
 
+def texts(turn: Turn) -> Iterator[str]:
+    """What no error's text may repeat: the whole prompt, the answer so far, and what the conversation is called."""
+    yield from (message["content"] for message in turn.request.messages)
+    yield turn.text
+    yield turn.conversation.title
+    yield turn.conversation.system_prompt
+    yield from privacy.strings_in(turn.conversation.metadata)
+
+
 def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
     """Captures a provider's failure, once, and says it in the caller's terms."""
-    event_id = context.capture(
+    failed(
+        turn,
         error,
+        error.code,
         level=error.level,
         fingerprint=["provider-error", turn.provider.name, error.code],
-        contexts={"provider_error": error.facts()},
+        contexts={"provider_error": error.facts() | {"reason": privacy.told(error.reason) or None}},
+        safe_text=True,
     )
-    failed(turn, error.code, event_id)
     logger.warning("turn %s failed: %s %s", turn.id, turn.provider.name, error.code)
     retry_after = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after is not None else {}
     return Problem(
@@ -70,26 +88,29 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
 
 def broke(turn: Turn, error: Exception) -> Problem:
     """Captures a bug of ours that showed in the middle of a turn."""
-    failed(turn, "internal_error", context.capture(error, handled=False))
+    failed(turn, error, "internal_error", handled=False)
     logger.error("turn %s failed", turn.id, exc_info=error)
     return Problem("internal_error", "It has been logged. Quote the request_id when you report it.", **where(turn))
 
 
 def not_stored(turn: Turn, error: Exception) -> Problem:
     """Captures that the database was away when the answer had come."""
-    failed(turn, "database_unavailable", context.capture(error))
+    failed(turn, error, "database_unavailable")
     logger.error("turn %s could not be stored: %s", turn.id, type(error).__name__)
     return Problem("database_unavailable", "The answer could not be stored. Try again later.", **where(turn))
 
 
-def failed(turn: Turn, code: str, event_id: str | None) -> None:
+def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:
+    """Notes the failure: on the transaction, with an event, and on the message."""
+    context.tag(outcome=Status.FAILED)  # first, so that the event bears it too
+    context.fail_transaction()
     turn.message.status = Status.FAILED
     turn.message.error_code = code
-    turn.message.sentry_event_id = event_id or ""
-    context.fail_transaction()
+    turn.message.sentry_event_id = context.capture(error, **how) or ""
 
 
 def interrupted(turn: Turn) -> Problem:
+    context.end_transaction("unavailable")
     return Problem("interrupted", "The server is restarting; what there is of the answer is stored.", **where(turn))
 
 
@@ -137,5 +158,23 @@ def close_span(span: GenAISpan, turn: Turn) -> None:
         }
     )
     if settings.SENTRY_INCLUDE_PROMPTS:
-        span.messages(turn.request.messages, message.content)
+        span.messages(turn.request.messages, message.content, message.finish_reason)
     span.finish(outcome=message.status, failed=message.status == Status.FAILED)
+
+
+def measure(turn: Turn) -> None:
+    """Counts the turn, once, when it is stored."""
+    message, provider = turn.message, turn.provider
+    asked = turn.request.model
+    # A caller may ask for any name. One that the provider has not answered to would make a time series of its own.
+    known = asked in (provider.model, provider.fallback_model) or turn.first_token is not None
+    metrics.turn(
+        outcome=message.status,
+        provider=provider.name,
+        model=asked if known else "other",
+        time_to_first_token_ms=message.ttft_ms,
+        duration_ms=message.latency_ms,
+        input_tokens=message.prompt_tokens,
+        output_tokens=message.completion_tokens,
+        cost_usd=message.cost_usd,
+    )

@@ -160,4 +160,6 @@ async def save(turn: Turn) -> Problem | None:
         return report.not_stored(turn, error)
     except Exception as error:
         return report.broke(turn, error)
+    finally:
+        report.measure(turn)
     return None

@@ -28,7 +28,7 @@ class ProviderError(Exception):
     retry_after: float | None = None
     """Seconds it asked us to wait."""
     reason: str = field(default="", repr=False)
-    """Its own words. They may echo the prompt: for the caller's answer only, never for logs or Sentry."""
+    """Its own words. They may echo the prompt or a key: Sentry gets them through `privacy.told`, the log never."""
     cause: str = ""
     """The class of the exception that told us."""
 

@@ -1,7 +1,7 @@
 """What the rest of the code may say to Sentry. Without a DSN every call is the SDK's cheap no-op.
 
 Tags and contexts go on the isolation scope, which lives as long as the request; a scope of our own held
-across a `yield` would lose them in the middle of a stream.
+across a `yield` would lose them in the middle of a stream. Nothing here raises: what the SDK cannot take is left out.
 """
 
 import uuid
@@ -10,21 +10,23 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk.types import Event, Hint
-from sentry_sdk.utils import event_from_exception
+from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
 
 
 def trace_id() -> str:
     """The current trace's id, 32 hex digits; a random one when Sentry is off."""
-    if not sentry_sdk.is_initialized():
-        return uuid.uuid4().hex
-    return str(sentry_sdk.get_current_scope().get_trace_context()["trace_id"])
+    with capture_internal_exceptions():
+        if sentry_sdk.is_initialized():
+            return str(sentry_sdk.get_current_scope().get_trace_context()["trace_id"])
+    return uuid.uuid4().hex
 
 
 def tag(**tags: str) -> None:
     """Tags every event and the transaction of this request."""
-    scope = sentry_sdk.get_isolation_scope()
-    for key, value in tags.items():
-        scope.set_tag(TAG_NAMES.get(key, key), value)
+    with capture_internal_exceptions():
+        scope = sentry_sdk.get_isolation_scope()
+        for key, value in tags.items():
+            scope.set_tag(TAG_NAMES.get(key, key), value)
 
 
 # Tags whose name is no Python identifier.
@@ -33,26 +35,47 @@ TAG_NAMES = {"outcome": "chat.outcome"}
 
 def context(name: str, values: Mapping[str, Any]) -> None:
     """Attaches a block of details to every later event of this request. No message text, no secret."""
-    sentry_sdk.get_isolation_scope().set_context(name, dict(values))
+    with capture_internal_exceptions():
+        sentry_sdk.get_isolation_scope().set_context(name, dict(values))
 
 
 def user(user_id: str, username: str, email: str) -> None:
     """Says who is asking, when SENTRY_SEND_DEFAULT_PII allows it: what is set by hand, the SDK does not drop."""
-    client = sentry_sdk.get_client()
-    if client.is_active() and client.options["data_collection"]["user_info"]:
-        known = {"id": user_id, "username": username, "email": email}
-        sentry_sdk.get_isolation_scope().set_user({key: value for key, value in known.items() if value})
+    with capture_internal_exceptions():
+        client = sentry_sdk.get_client()
+        if client.is_active() and client.options["data_collection"]["user_info"]:
+            known = {"id": user_id, "username": username, "email": email}
+            sentry_sdk.get_isolation_scope().set_user({key: value for key, value in known.items() if value})
 
 
 def breadcrumb(message: str, **data: Any) -> None:
-    sentry_sdk.add_breadcrumb(category="request", type="http", level="info", message=message, data=data)
+    with capture_internal_exceptions():
+        sentry_sdk.add_breadcrumb(category="request", type="http", level="info", message=message, data=data)
+
+
+# Where a transaction carries the status that we gave it, until it is sent.
+STATUS = "chat.status"
 
 
 def fail_transaction() -> None:
-    """Marks the transaction as failed: a stream that breaks has already answered 200."""
-    transaction = sentry_sdk.get_current_scope().transaction
-    if transaction is not None:
-        transaction.set_status("internal_error")
+    """Marks the transaction as failed, whatever the answer's HTTP status: a stream that breaks has already said 200."""
+    end_transaction("internal_error")
+
+
+def end_transaction(status: str) -> None:
+    """Gives the transaction its final status, one of Sentry's span statuses."""
+    with capture_internal_exceptions():
+        transaction = sentry_sdk.get_current_scope().transaction
+        if transaction is not None:
+            transaction.set_data(STATUS, status)
+
+
+def keep_status(event: Event, hint: Hint) -> Event:
+    """A `before_send_transaction`: our own status wins. The SDK sets that of the HTTP status when the answer starts."""
+    trace: dict[str, Any] = event["contexts"]["trace"]
+    if status := trace.get("data", {}).pop(STATUS, None):
+        trace["status"] = status
+    return event
 
 
 def capture(
@@ -62,18 +85,25 @@ def capture(
     level: str = "error",
     fingerprint: list[str] | None = None,
     contexts: Mapping[str, Mapping[str, Any]] | None = None,
+    safe_text: bool = False,
 ) -> str | None:
-    """Sends one event for `exc`, linked to the active span. Returns its id, or None when nothing was sent."""
+    """Sends one event for `exc`, linked to the active span. Returns its id, or None when nothing was sent.
+
+    `safe_text`: the exception's text is ours, word for word, so that nothing has to be cut out of it.
+    """
     if not sentry_sdk.is_initialized():
         return None
     mechanism = {"type": "chat", "handled": handled}
-    event, hint = event_from_exception(exc, client_options=sentry_sdk.get_client().options, mechanism=mechanism)
-    with sentry_sdk.new_scope() as scope:
+    with capture_internal_exceptions(), sentry_sdk.new_scope() as scope:
+        event, hint = event_from_exception(exc, client_options=sentry_sdk.get_client().options, mechanism=mechanism)
+        hint["safe_text"] = safe_text
         scope.set_level(level)  # type: ignore[arg-type]
         scope.fingerprint = fingerprint
         for name, values in (contexts or {}).items():
-            scope.set_context(name, dict(values))
+            with capture_internal_exceptions():  # without one context, rather than without the event
+                scope.set_context(name, dict(values))
         return _send(event, hint)
+    return None
 
 
 def _send(event: Event, hint: Hint) -> str | None:

@@ -1,7 +1,7 @@
 """The gen_ai span of one attempt at a provider: Sentry's AI views are made of these.
 
 It is entered and left by hand, not with `with`: a cancellation is an outcome here, not an error.
-Attribute names: https://docs.sentry.io/platforms/python/tracing/instrumentation/custom-instrumentation/ai-agents-module/
+Like context.py, it never raises. Attribute names: https://docs.sentry.io/platforms/python/tracing/instrumentation/custom-instrumentation/ai-agents-module/
 """
 
 import json
@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.utils import capture_internal_exceptions
 
 
 class GenAISpan:
     """Open from construction until `finish`; the active span of its task meanwhile."""
 
     def __init__(self, *, provider: str, model: str, conversation_id: str, streaming: bool) -> None:
-        self._span = sentry_sdk.start_span(op="gen_ai.chat", name=f"chat {model}")
-        self._span.__enter__()
+        with capture_internal_exceptions():
+            self._span = sentry_sdk.start_span(op="gen_ai.chat", name=f"chat {model}")
+            self._span.__enter__()
         self.set(
             {
                 "gen_ai.operation.name": "chat",
@@ -31,23 +33,37 @@ class GenAISpan:
 
     def set(self, values: dict[str, Any]) -> None:
         """Sets each attribute whose value is known."""
-        for key, value in values.items():
-            if value is not None:
-                self._span.set_data(key, value)
+        with capture_internal_exceptions():
+            for key, value in values.items():
+                if value is not None:
+                    self._span.set_data(key, value)
 
-    def messages(self, asked: Sequence[Mapping[str, Any]], answer: str) -> None:
+    def messages(self, asked: Sequence[Mapping[str, Any]], answer: str, finish_reason: str) -> None:
         """Attaches the message text. Only called when SENTRY_INCLUDE_PROMPTS says so."""
-        self.set({"gen_ai.input.messages": _parts(asked)})
-        self.set({"gen_ai.output.messages": _parts([{"role": "assistant", "content": answer}])})
+        with capture_internal_exceptions():
+            answered = _parts({"role": "assistant", "content": answer})
+            if finish_reason:
+                answered["finish_reason"] = finish_reason
+            system = [{"type": "text", "content": m["content"]} for m in asked if m["role"] == "system"]
+            self.set(
+                {
+                    # As the SDK's integrations have it: what is the system's is no message among the others.
+                    "gen_ai.system_instructions": _json(system) if system else None,
+                    "gen_ai.input.messages": _json([_parts(m) for m in asked if m["role"] != "system"]),
+                    "gen_ai.output.messages": _json([answered]),
+                }
+            )
 
     def finish(self, *, outcome: str, failed: bool) -> None:
         self.set({"chat.outcome": outcome})
-        self._span.set_status("internal_error" if failed else "ok")
-        self._span.__exit__(None, None, None)
+        with capture_internal_exceptions():
+            self._span.set_status("internal_error" if failed else "ok")
+            self._span.__exit__(None, None, None)
 
 
-def _parts(messages: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(
-        [{"role": m["role"], "parts": [{"type": "text", "content": m["content"]}]} for m in messages],
-        ensure_ascii=False,
-    )
+def _parts(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": message["role"], "parts": [{"type": "text", "content": message["content"]}]}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

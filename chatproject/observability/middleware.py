@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from uuid_utils.compat import uuid7
 
 from chatproject.middleware import BROWSER_PATHS
-from chatproject.observability import context
+from chatproject.observability import context, logs
 from chatproject.problems import MEDIA_TYPE, Problem
 
 access = logging.getLogger("chatproject.access")
@@ -42,12 +42,14 @@ class RequestContextMiddleware:
         given = request.headers.get("X-Request-ID", "")
         request.request_id = given if SANE_ID.fullmatch(given) else uuid7().hex  # type: ignore[attr-defined]
         request.trace_id = context.trace_id()  # type: ignore[attr-defined]
+        logs.begin(request_id=request.request_id, trace_id=request.trace_id)  # type: ignore[attr-defined]
         context.tag(request_id=request.request_id)  # type: ignore[attr-defined]
         # Now, since the one at the end comes too late for this request's own exception.
         context.breadcrumb("request started", method=request.method, path=request.path)
         try:
             response = await self._respond(request)
         except asyncio.CancelledError:
+            context.end_transaction("ok")  # nobody's failure; without an answer the SDK would leave it open how it went
             finish(request, CLIENT_LEFT, started)
             raise
         response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
@@ -91,6 +93,7 @@ def finish(request: HttpRequest, status: int, started: float) -> None:
     milliseconds = round((time.perf_counter() - started) * 1000)
     context.breadcrumb("request ended", path=request.path, status_code=status, duration_ms=milliseconds)
     if not request.path.startswith(QUIET):
-        ids = f"request={request.request_id} trace={request.trace_id}"  # type: ignore[attr-defined]
         # Quoted, or a newline in the path would forge a line of its own.
-        access.info("%s %s %s %d ms %s", request.method, quote(request.path), status, milliseconds, ids)
+        path = quote(request.path)
+        fields = {"method": request.method, "path": path, "status": status, "duration_ms": milliseconds}
+        access.info("%s %s %s %d ms", request.method, path, status, milliseconds, extra=fields)

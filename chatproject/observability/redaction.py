@@ -1,0 +1,97 @@
+"""Cuts out of a text what the user or the configuration supplied, so that the rest of it may travel.
+
+An error's text is worth having, a provider's above all, and may echo the prompt or the key. Whole words go, not
+exact matches: an echo may be shortened, re-cased, escaped or glued to something else. So common words go as well
+when the prompt has them; that is the price.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+LIMIT = 300
+"""Characters of the result."""
+
+LOOKED_AT = 2_000
+"""Characters of the text; what comes after them never shows."""
+
+RUN = 4
+"""Characters of a secret in a row, or of a supplied word inside a longer one, that are too many."""
+
+LONGEST_WORD = 40
+"""A longer one is no prose but something encoded."""
+
+SUPPLIED_LIMIT = 2_000_000
+"""Characters. Beyond, comparing would hold up the event loop, and there is hardly a word that would stay."""
+
+CUT = "…"
+WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+", re.I)
+BETWEEN_CUTS = re.compile(rf"{CUT}(?:[^a-z0-9{CUT}]*{CUT})+", re.I)
+PUNCTUATION = re.compile(r"[^\sa-z0-9\x80-\U0010ffff]{3,}", re.I)
+ESCAPE = re.compile(r"\\u\{?([0-9a-f]{1,6})\}?|\\x([0-9a-f]{2})|\\([0-7]{3})|\\([nrtbf])|\\(.)", re.I | re.S)
+
+
+def redact(text: str, supplied: Iterable[str], secrets: Iterable[str] = ()) -> str:
+    """`text` without any word that `supplied` or `secrets` may have put there; at most LIMIT characters.
+
+    A word is cut when it occurs inside a supplied string, holds one of its words (of RUN characters or more), is a
+    part of a secret or shares RUN characters in a row with it, or is not ASCII: there are too many ways to write those.
+    """
+    decoded = decode(text[:LOOKED_AT])
+    known, secret = plain(supplied), plain(secrets)
+    if decoded is None or len(known) > SUPPLIED_LIMIT:
+        return CUT if text else ""
+    words = {word for word in WORD.findall(known) if len(word) >= RUN}
+
+    def keep_or_cut(match: re.Match[str]) -> str:
+        word = match[0].casefold()
+        if not word.isascii() or len(word) > LONGEST_WORD or word in known:
+            return CUT
+        # A single character of a key tells nothing, and every key has an "s" for "provider's".
+        shares = (len(word) > 1 and word in secret) or any(run in secret for run in runs(word, RUN))
+        return CUT if shares or not words.isdisjoint(pieces(word)) else match[0]
+
+    result = WORD.sub(keep_or_cut, decoded.replace(CUT, " "))
+    result = BETWEEN_CUTS.sub(CUT, PUNCTUATION.sub(lambda match: match[0][:2], result))
+    return result if len(result) <= LIMIT else result[: LIMIT - 1] + CUT
+
+
+def decode(text: str) -> str | None:
+    """`text` without JSON, URL, HTML and backslash escapes, however often applied; None when there is no end to it."""
+    for _ in range(5):
+        decoded = ESCAPE.sub(unescape, html.unescape(unquote(text, errors="replace")))
+        if decoded == text:
+            return text
+        text = decoded
+    return None
+
+
+def unescape(match: re.Match[str]) -> str:
+    """The character that an escape stands for. Half a surrogate pair is as good as any that is not ASCII."""
+    code, byte, octal, control, other = match.groups()
+    if control:
+        return " "
+    if other:
+        return f" {other}" if other.isalnum() else other
+    number = int(octal, 8) if octal else int(code or byte, 16)
+    return chr(number) if number < 0x80 else "\ufffd"
+
+
+def plain(texts: Iterable[str]) -> str:
+    """All of them, as they are and decoded, in the form in which words are compared: casefolded, without accents."""
+    forms = "\n".join(form for text in texts for form in {text, decode(text) or ""})
+    if not forms.isascii():
+        # Word boundaries are not kept: "caf\u00e9" must match an echo that lost its accent.
+        forms = unicodedata.normalize("NFKD", forms.casefold()).encode("ascii", "ignore").decode()
+    return forms.casefold()
+
+
+def runs(word: str, length: int) -> Iterable[str]:
+    return (word[start : start + length] for start in range(len(word) - length + 1))
+
+
+def pieces(word: str) -> Iterable[str]:
+    """Every part of it that has RUN characters or more."""
+    return (piece for length in range(RUN, len(word) + 1) for piece in runs(word, length))

@@ -1,0 +1,143 @@
+"""What is left of exceptions' texts in the log and in events."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError
+
+from chatproject.observability import privacy
+from tests.fakes.database import ROOT
+from tests.fakes.ingest import Ingest
+
+
+@pytest.fixture(autouse=True)
+def request_with_tom() -> Iterator[None]:
+    """A request whose body says Tom."""
+    supplied = privacy.begin({"query_string": b"q=Jerry", "headers": [(b"cookie", b"c=Spike"), (b"accept", b"text")]})
+    supplied.body.append(b'{"content": "this is Tom", "n": [{"Butch": true, "age": 42}]}')
+    yield
+    privacy._supplied.set(None)
+
+
+def logged(error: BaseException, logger: str = "conversations", message: str = "failed") -> str:
+    record = logging.LogRecord(logger, logging.ERROR, "f.py", 1, message, (), (type(error), error, error.__traceback__))
+    assert privacy.RedactTracebacks().filter(record)
+    return logging.Formatter("%(message)s").format(record)
+
+
+@pytest.mark.parametrize("word", ["Tom", "TOM", "Jerry", "Spike", "Butch", "42"])
+def test_nothing_that_came_with_the_request_is_told(word: str) -> None:
+    assert privacy.text_of(ValueError(f"unknown cat: {word}")) == "unknown cat: …"
+
+
+def test_what_everybody_sends_and_the_fields_names_are_no_secrets() -> None:
+    assert privacy.text_of(AttributeError("no attribute 'content'; text")) == "no attribute 'content'; text"
+
+
+def test_the_configurations_secrets_are_never_told() -> None:
+    privacy._supplied.set(None)
+    told = privacy.text_of(ValueError(f"bad key {settings.SECRET_KEY}"))
+    assert told.startswith("bad key ")
+    # A key may begin or end with a dash or an underline; those stay, as all punctuation does.
+    assert not re.search(r"[A-Za-z0-9]", told.removeprefix("bad key "))
+
+
+def test_what_is_noted_later_counts_and_is_not_looked_at_before() -> None:
+    looked: list[int] = []
+
+    def texts() -> list[str]:
+        looked.append(1)
+        return ["Nibbles"]
+
+    privacy.note(texts)
+    assert looked == []
+    assert privacy.text_of(ValueError("mouse: Nibbles")) == "mouse: …"
+
+
+def test_a_databases_details_of_a_row_are_cut_off() -> None:
+    error = IntegrityError('null value in column "x"\nDETAIL:  Failing row contains (1, hunter2).')
+    assert privacy.text_of(error) == 'null value in column "x"'
+
+
+def test_a_traceback_keeps_its_frames_and_what_led_to_it() -> None:
+    try:
+        try:
+            raise KeyError("Tom")
+        except KeyError as cause:
+            raise ValueError("no Tom here") from cause
+    except ValueError as error:
+        text = logged(error)
+    assert "Tom" not in text.replace('raise KeyError("Tom")', "").replace('raise ValueError("no Tom here")', "")
+    assert "KeyError: '…'\n\nled to:" in text
+    assert text.endswith("ValueError: no … here")
+    assert text.count("test_error_texts.py") == 2
+
+
+def test_the_message_does_not_repeat_the_text_either() -> None:
+    assert logged(ValueError("it was Tom"), message="broken: it was Tom").startswith("broken: it was …\n")
+
+
+def test_of_a_task_that_nobody_awaited_no_text_is_told() -> None:
+    privacy._supplied.set(None)
+    text = logged(ValueError("Nibbles"), "asyncio", "never retrieved: ValueError('Nibbles')")
+    assert "Nibbles" not in text
+    assert "ValueError: …" in text
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+def test_an_exception_without_a_text_can_be_logged() -> None:
+    assert "Unspeakable" in logged(Unspeakable())
+
+
+def test_the_log_outlives_a_bug_of_its_filters() -> None:
+    privacy.note(lambda: [str(1 / 0)])
+    assert logged(ValueError("it was Tom")) == "failed\nValueError"
+
+
+@pytest.mark.parametrize(
+    ("body", "strings"),
+    [
+        (b'{"a": "b", "c": {"d": ["e", 1, null, true]}}', {"b", "d", "e", "1"}),
+        (b"a=b&c=d", {"a=b&c=d"}),
+        (b'["a"]', {"a"}),
+        (b'"a"', {"a"}),
+        (b"\xff{", {"\ufffd{"}),
+        (b"", {""}),
+        (b"[" * 100_000, {"[" * 100_000}),
+    ],
+)
+def test_every_string_of_a_body_counts(body: bytes, strings: set[str]) -> None:
+    assert set(privacy.strings_of_body(body)) == strings
+
+
+def run(ingest: Ingest, code: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    """The event of a process that fails with `code`."""
+    env = {**os.environ, "SENTRY_DSN": ingest.dsn, **environment}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, env=env, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    [event] = ingest.items("event")
+    return event
+
+
+def test_settings_that_are_refused_are_an_event_with_the_reason(ingest: Ingest) -> None:
+    event = run(ingest, "from django.conf import settings; settings.DEBUG", SECRET_KEY="")
+    assert event["exception"]["values"][-1]["value"].startswith("SECRET_KEY is empty.")
+
+
+def test_the_arguments_of_a_command_do_not_leave(ingest: Ingest) -> None:
+    event = run(ingest, "from django.conf import settings; settings.DEBUG; 1 / 0", "--password=hunter2")
+    assert event["exception"]["values"][-1]["value"] == "division by zero"
+    assert b"hunter2" not in b"".join(ingest.raw)

@@ -1,0 +1,85 @@
+"""Bugs to order: routes that break, and models whose adapter does. Each puts all it knows into its exception's text.
+
+`DJANGO_SETTINGS_MODULE=tests.fakes.faulty_settings` starts the server with them.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
+
+from chatproject import urls
+from providers import routing
+from providers.base import ChatRequest, Delta
+
+handler400, handler500 = urls.handler400, urls.handler500
+BUGS = ("bug-before", "bug-mid-stream")
+
+
+class Buggy:
+    """A ChatProvider that is none for the models in BUGS."""
+
+    def __init__(self, name: str) -> None:
+        self._provider = settings.CHAT_PROVIDERS[name]
+        self._real = routing.adapter(name)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
+        if request.model == "bug-mid-stream":
+            yield Delta(text="one ")
+        if request.model in BUGS:
+            try:
+                raise KeyError(f"prompt={request.messages!r}")
+            except KeyError as error:
+                raise ValueError(f"{request.messages} with {self._provider.api_key}; {secrets()}") from error
+        async for delta in self._real.stream(request):
+            yield delta
+
+
+routing.chat_provider = Buggy
+
+
+def secrets() -> str:
+    database = settings.DATABASES["default"].get("PASSWORD")
+    return f"{settings.SECRET_KEY} {database} {settings.SENTRY_DSN}"
+
+
+def everything(request: HttpRequest) -> str:
+    """The known pieces first: only the beginning of a text travels."""
+    authorization, query = request.headers.get("Authorization"), request.META["QUERY_STRING"]
+    return f"{request.body!r} {secrets()} {request.COOKIES} {authorization} {query} {request.META}"
+
+
+async def broken_view(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError(everything(request))
+
+
+def broken_sync_view(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError(everything(request))
+
+
+async def broken_row(request: HttpRequest) -> HttpResponse:
+    """What PostgreSQL says of a row that it refuses, of which nothing came with this request."""
+    raise IntegrityError(f"violates a constraint\nDETAIL:  Failing row contains ({request.GET['row'][::-1]}).")
+
+
+async def broken_stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Breaks outside of all our own handling: the ASGI server hears of it."""
+    text = everything(request)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"one "
+        raise RuntimeError(text)
+
+    return StreamingHttpResponse(body())
+
+
+urlpatterns: list[Any] = [
+    path("broken/view", broken_view),
+    path("broken/sync", broken_sync_view),
+    path("broken/row", broken_row),
+    path("broken/stream", broken_stream),
+    *urls.urlpatterns,
+]

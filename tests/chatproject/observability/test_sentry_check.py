@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pty
 import shutil
 import socket
 import ssl
@@ -21,7 +22,8 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from tests.fakes.database import ROOT
-from tests.fakes.ingest import KEY, Ingest
+from tests.fakes.ingest import KEY, Answer, Ingest, parse
+from tests.fakes.sentry_api import TOKEN, SentryApi
 
 Facts = dict[str, Any]
 Check = Callable[..., Facts]
@@ -36,17 +38,22 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def check(settings: Settings) -> Iterator[Check]:
-    """Runs the command with an SDK started for `dsn`; returns its JSON, with the exit status as `exit`."""
+    """Runs the command with an SDK started for `dsn`; returns its JSON, with the exit status as `exit`.
+
+    What it says of the error is at the top; what it says of the others, in `items`.
+    """
     scope = sentry_sdk.get_global_scope()
     before = scope.client
 
-    def run(dsn: str, *arguments: str) -> Facts:
+    def run(dsn: str, *arguments: str, **options: Any) -> Facts:
         settings.SENTRY_DSN = dsn
-        client = sentry_sdk.Client(dsn=dsn, environment="staging", release="1.2.3", default_integrations=False)
+        options = {"environment": "staging", "release": "1.2.3", "default_integrations": False, **options}
+        client = sentry_sdk.Client(dsn=dsn, **options)
         scope.set_client(client)
         status, text = command("--json", *arguments)
         assert sentry_sdk.get_client() is client
-        return {**json.loads(text), "exit": status}
+        facts = json.loads(text)
+        return {**next(iter(facts.get("items", [])), {}), **facts, "exit": status}
 
     yield run
     scope.set_client(before)
@@ -60,7 +67,41 @@ def command(*arguments: str) -> tuple[int, str]:
     except SystemExit as end:
         status = int(end.code or 0)
     assert KEY not in output.getvalue()
+    assert TOKEN not in output.getvalue()
     return status, output.getvalue()
+
+
+def fates(facts: Facts) -> dict[str, str]:
+    return {item["item"]: item["fate"] for item in facts["items"]}
+
+
+def odd(facts: Facts) -> set[str]:
+    return {oddity["id"] for oddity in facts["oddities"]}
+
+
+class PickyIngest(Ingest):
+    """Answers an envelope by the type of its first item, where `answers` has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, Answer] = {}
+
+    def take(self, body: bytes) -> Answer | None:
+        usual = super().take(body)
+        return self.answers.get(parse(body)[0][0], usual)
+
+
+@pytest.fixture
+def picky() -> Iterator[PickyIngest]:
+    with PickyIngest() as picky:
+        yield picky
+
+
+@pytest.fixture
+def api() -> Iterator[SentryApi]:
+    """A Sentry with an API."""
+    with SentryApi() as api:
+        yield api
 
 
 def closed_port() -> int:
@@ -99,10 +140,257 @@ def test_it_shows_the_configuration_without_the_key(check: Check, ingest: Ingest
 
 
 def test_a_limit_on_other_data_is_told_of_an_accepted_event(check: Check, ingest: Ingest) -> None:
-    ingest.answer(200, {"X-Sentry-Rate-Limits": "2700:profile:organization:quota_exceeded"})
+    ingest.answer(200, {"X-Sentry-Rate-Limits": "2700:profile_chunk:organization:quota_exceeded"})
     facts = check(ingest.dsn)
-    assert (facts["accepted"], facts["retry_after_s"]) == (True, None)
-    assert facts["rate_limits"][0]["categories"] == ["profile"]
+    assert (facts["exit"], facts["accepted"], facts["retry_after_s"]) == (0, True, None)
+    assert [limit["categories"] for limit in facts["rate_limits"]] == [["profile_chunk"]]
+    assert facts["not_taken"] == ["profile"]
+
+
+# Each kind of data
+
+
+def test_it_sends_every_kind_of_data(check: Check, ingest: Ingest) -> None:
+    facts = check(ingest.dsn)
+    assert fates(facts) == dict.fromkeys(
+        ["error", "transaction", "gen_ai span", "profile", "log", "metric"], "accepted"
+    )
+    assert facts["not_taken"] == []
+    for type in ("event", "transaction", "span", "profile_chunk", "log", "trace_metric"):
+        assert len(ingest.items(type)) == 1, type
+
+
+def test_the_span_is_in_the_transaction_where_the_server_would_send_it_so(check: Check, ingest: Ingest) -> None:
+    facts = check(ingest.dsn, stream_gen_ai_spans=False)
+    assert "gen_ai span" not in fates(facts)
+    [transaction] = ingest.items("transaction")
+    assert [span["op"] for span in transaction["spans"]] == ["gen_ai.chat"]
+
+
+def test_it_tells_the_fate_of_each(check: Check, picky: PickyIngest) -> None:
+    picky.answers = {
+        "transaction": Answer(429, {"X-Sentry-Rate-Limits": "60:span:organization:quota"}),
+        "profile_chunk": Answer(429, {"Retry-After": "120"}),
+        "log": Answer(413, body=b'{"detail": "too large"}'),
+        "trace_metric": Answer(200, {"X-Sentry-Rate-Limits": "30:trace_metric:project:none"}),
+    }
+    facts = check(picky.dsn)
+    assert (facts["exit"], facts["accepted"]) == (0, True)
+    assert fates(facts) == {
+        "error": "accepted",
+        "transaction": "accepted",
+        "gen_ai span": "rate_limited",
+        "profile": "rate_limited",
+        "log": "rejected",
+        "metric": "rate_limited",
+    }
+    by_item = {item["item"]: item for item in facts["items"]}
+    assert [by_item[name]["retry_after_s"] for name in ("gen_ai span", "profile", "metric")] == [60, 120, 30]
+    assert (by_item["log"]["status"], by_item["log"]["verdict"], by_item["log"]["detail"]) == (
+        413,
+        "too_large",
+        "too large",
+    )
+    assert facts["not_taken"] == ["gen_ai span", "profile", "log", "metric"]
+
+
+def test_a_limit_on_errors_beside_a_200_is_no_acceptance(check: Check, ingest: Ingest) -> None:
+    ingest.answer(200, {"X-Sentry-Rate-Limits": "60:error:organization:quota"})
+    facts = check(ingest.dsn)
+    assert (facts["exit"], facts["accepted"], facts["fate"]) == (1, False, "rate_limited")
+
+
+def test_it_knows_what_bugsink_ignores(check: Check, ingest: Ingest) -> None:
+    ingest.answer(
+        200,
+        {
+            "Access-Control-Expose-Headers": "X-Sentry-Rate-Limits",
+            "X-Sentry-Rate-Limits": "86400:transaction;span:organization",
+        },
+    )
+    facts = check(ingest.dsn)
+    assert (facts["exit"], facts["server"]) == (0, "bugsink")
+    assert {name for name, fate in fates(facts).items() if fate == "ignored"} == set(fates(facts)) - {"error"}
+    assert fates(facts)["error"] == "accepted"
+
+
+def test_it_knows_what_glitchtip_ignores(check: Check, api: SentryApi) -> None:
+    api.documents["/api/settings/"] = {"iPaidForGlitchTip": False}
+    facts = check(api.dsn, stream_gen_ai_spans=False)
+    assert facts["server"] == "glitchtip"
+    assert fates(facts) == {
+        "error": "accepted",
+        "transaction": "accepted",
+        "profile": "ignored",
+        "log": "accepted",
+        "metric": "ignored",
+    }
+
+
+def test_after_no_answer_it_does_not_try_the_rest(check: Check) -> None:
+    facts = check(f"http://{KEY}@127.0.0.1:{closed_port()}/1")
+    assert fates(facts).pop("error") == "no_answer"
+    assert {fate for name, fate in fates(facts).items() if name != "error"} == {"not_sent"}
+
+
+# Stored, by the API
+
+
+@pytest.fixture
+def with_token(settings: Settings, api: SentryApi) -> Settings:
+    settings.SENTRY_AUTH_TOKEN = TOKEN
+    settings.SENTRY_URL = api.url
+    return settings
+
+
+def test_it_waits_until_the_event_is_stored(check: Check, ingest: Ingest, api: SentryApi, with_token: Settings) -> None:
+    api.misses = 2
+    facts = check(ingest.dsn)
+    [event] = ingest.items("event")
+    assert (facts["exit"], facts["accepted"], facts["fate"], facts["storage"]["state"]) == (0, True, "stored", "stored")
+    assert facts["event_url"] == f"{api.url}/organizations/acme/issues/55/events/{event['event_id']}/"
+    assert api.authorizations == {f"Bearer {TOKEN}"}
+
+
+def test_it_asks_the_dsns_own_server_where_no_other_is_named(
+    check: Check, api: SentryApi, with_token: Settings
+) -> None:
+    with_token.SENTRY_URL = ""
+    facts = check(api.dsn)
+    assert (facts["exit"], facts["fate"]) == (0, "stored")
+    assert facts["configuration"]["api"] == api.url
+
+
+def test_an_event_that_is_not_stored_is_a_failure(
+    check: Check, ingest: Ingest, api: SentryApi, with_token: Settings
+) -> None:
+    api.misses = float("inf")
+    facts = check(ingest.dsn, "--wait", "0.3")
+    assert (facts["exit"], facts["accepted"], facts["fate"]) == (1, False, "accepted")
+    assert facts["storage"]["state"] == "not_stored"
+    assert facts["storage"]["fix"]
+
+
+def test_an_api_that_refuses_the_token_is_a_failure_without_the_token(
+    check: Check, ingest: Ingest, api: SentryApi, with_token: Settings
+) -> None:
+    api.forced = (401, {}, f'{{"detail": "bad token {TOKEN}"}}'.encode())
+    facts = check(ingest.dsn)
+    assert (facts["exit"], facts["storage"]["state"]) == (1, "unknown")
+    assert "SENTRY_AUTH_TOKEN" in facts["storage"]["fix"]
+
+
+def test_a_token_that_the_server_repeats_is_hidden(check: Check, ingest: Ingest, with_token: Settings) -> None:
+    ingest.answer(403, body=f'{{"detail": "no {TOKEN}"}}'.encode())
+    assert check(ingest.dsn)["detail"] == "no ***"
+
+
+def test_the_api_is_not_asked_for_an_event_that_was_not_accepted(
+    check: Check, ingest: Ingest, api: SentryApi, with_token: Settings
+) -> None:
+    ingest.answer(403)
+    assert check(ingest.dsn)["storage"] is None
+    assert api.asked == []
+
+
+def test_without_a_token_the_api_is_not_asked(check: Check, ingest: Ingest, api: SentryApi, settings: Settings) -> None:
+    settings.SENTRY_URL = api.url
+    facts = check(ingest.dsn)
+    assert (facts["exit"], facts["fate"], facts["storage"]) == (0, "accepted", None)
+    assert api.asked == []
+
+
+# What is odd, where the facts come from answers (the rest is in doctor/test_oddities.py)
+
+
+def test_a_sound_set_up_is_not_odd(check: Check, ingest: Ingest, settings: Settings) -> None:
+    settings.SENTRY_RELEASE = "1.2.3"
+    assert odd(check(ingest.dsn)) == set()
+
+
+def test_it_takes_the_settings_into_account(check: Check, ingest: Ingest, settings: Settings) -> None:
+    settings.SENTRY_ENVIRONMENT = "production"
+    settings.SENTRY_RELEASE = ""
+    settings.SENTRY_TRACES_SAMPLE_RATE = 0.0
+    settings.SENTRY_PROFILES_SAMPLE_RATE = 1.0
+    settings.SENTRY_SEND_DEFAULT_PII = settings.SENTRY_INCLUDE_PROMPTS = True
+    assert odd(check(ingest.dsn)) == {
+        "profiling_without_tracing",
+        "pii_in_production",
+        "prompts_in_production",
+        "release_missing",
+    }
+
+
+@pytest.mark.parametrize(("offset", "words"), [(-3600, "ahead of"), (3600, "behind")])
+def test_a_clock_that_differs_from_the_servers(check: Check, api: SentryApi, offset: int, words: str) -> None:
+    api.clock_offset = offset
+    [oddity] = [oddity for oddity in check(api.dsn)["oddities"] if oddity["id"] == "clock_skew"]
+    assert words in oddity["text"]
+
+
+def test_a_proxy_that_takes_the_envelopes(check: Check, api: SentryApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", api.url.replace("http://", "http://user:hunter2@"))
+    facts = check(f"http://{KEY}@sentry.invalid/1")
+    assert (facts["exit"], facts["accepted"]) == (0, True)  # the proxy answered
+    assert "proxy_in_effect" in odd(facts)
+    assert facts["configuration"]["proxy"] == api.url.removeprefix("http://")
+    assert "hunter2" not in json.dumps(facts)
+
+
+def test_a_proxy_that_names_itself(check: Check, ingest: Ingest) -> None:
+    ingest.answer(200, {"Via": "1.1 squid"})
+    assert "proxy_answered" in odd(check(ingest.dsn))
+
+
+def test_a_web_page_in_the_place_of_sentry(check: Check, ingest: Ingest) -> None:
+    ingest.answer(502, body=b"<html>Bad gateway</html>")
+    assert "web_page_answered" in odd(check(ingest.dsn))
+
+
+def test_a_dsn_of_another_environments_project(check: Check, ingest: Ingest, with_token: Settings) -> None:
+    with_token.SENTRY_ENVIRONMENT = "development"
+    [oddity] = [oddity for oddity in check(ingest.dsn)["oddities"] if oddity["id"] == "other_environment"]
+    assert "chat-staging" in oddity["text"]
+
+
+def test_slugs_of_another_project(check: Check, ingest: Ingest, with_token: Settings) -> None:
+    with_token.SENTRY_ORG, with_token.SENTRY_PROJECT = "acme", "shop"
+    facts = check(ingest.dsn)
+    assert (facts["exit"], facts["storage"]["state"]) == (1, "unknown")
+    assert "other_project" in odd(facts)
+
+
+def test_an_sdk_that_lets_callers_force_traces(check: Check, ingest: Ingest) -> None:
+    assert "incoming_traces_forced" in odd(check(ingest.dsn, traces_sample_rate=0.0))
+
+
+# Nothing sent
+
+
+def test_a_dry_run_sends_nothing_and_shows_what_would_be_sent(
+    check: Check, ingest: Ingest, api: SentryApi, with_token: Settings
+) -> None:
+    facts = check(ingest.dsn, "--dry-run")
+    assert (facts["exit"], facts["dry_run"]) == (0, True)
+    assert ingest.raw == []
+    assert api.asked == []
+    assert facts["configuration"]["dsn"] == ingest.dsn.replace(KEY, "***")
+    assert [item["item"] for item in facts["would_send"]] == [
+        "error",
+        "transaction",
+        "gen_ai span",
+        "profile",
+        "log",
+        "metric",
+    ]
+    assert facts["would_send"][0]["payload"]["exception"]["values"][0]["type"] == "SentryCheck"
+
+
+def test_a_dry_run_needs_no_dsn(check: Check) -> None:
+    facts = check("", "--dry-run")
+    assert facts["exit"] == 0
+    assert len(facts["would_send"]) == 6
 
 
 # Answers that are no
@@ -173,6 +461,7 @@ def test_it_says_that_there_is_no_dsn(check: Check) -> None:
     assert (facts["exit"], facts["status"], facts["verdict"]) == (1, None, "no_dsn")
     assert facts["event_id"] is None
     assert "SENTRY_DSN" in facts["fix"]
+    assert set(fates(facts).values()) == {"not_sent"}
 
 
 def test_a_refused_connection(check: Check) -> None:
@@ -303,9 +592,9 @@ def test_it_exits_with_1_and_says_why_when_it_was_not(ingest: Ingest) -> None:
     done = manage(SENTRY_DSN=ingest.dsn)
     assert done.returncode == 1
     lines = [line.strip() for line in done.stdout.splitlines()]
-    assert "result        NOT ACCEPTED" in lines
-    assert "HTTP status   403" in lines
-    assert "detail        event submission rejected with_reason: ProjectId" in lines
+    assert any(line.split()[:3] == ["error", "rejected", "403"] for line in lines)
+    assert "It says: event submission rejected with_reason: ProjectId" in lines
+    assert "NOT OK: the error event was rejected." in lines
 
 
 def test_a_malformed_dsn_is_one_clear_line(ingest: Ingest) -> None:
@@ -321,3 +610,59 @@ def test_no_line_is_wider_than_a_terminal(settings: Settings) -> None:
     status, text = command()
     assert status == 1
     assert max(len(line) for line in text.splitlines()) <= 110
+
+
+def test_it_names_the_items_that_were_not_taken(picky: PickyIngest) -> None:
+    picky.answers = {"log": Answer(400), "profile_chunk": Answer(429)}
+    done = manage(SENTRY_DSN=picky.dsn)
+    assert done.returncode == 0
+    assert "Not taken: profile (rate limited), log (rejected)" in done.stdout
+
+
+def in_a_terminal(*arguments: str, **environment: str) -> str:
+    """What the command writes to a terminal."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "manage.py", "sentry_check", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=end, stderr=end)
+    os.close(end)
+    written = b""
+    with os.fdopen(terminal, "rb", buffering=0) as reader:
+        # A read fails with EIO once the command has ended.
+        while chunk := _read(reader):
+            written += chunk
+    process.wait(timeout=60)
+    return written.decode()
+
+
+def _read(reader: io.FileIO) -> bytes:
+    try:
+        return reader.read(65536)
+    except OSError:
+        return b""
+
+
+COLOUR = "\x1b["
+
+
+def test_it_is_coloured_in_a_terminal_only(ingest: Ingest) -> None:
+    assert f"{COLOUR}32;1maccepted" in in_a_terminal(SENTRY_DSN=ingest.dsn)
+    assert COLOUR not in manage(SENTRY_DSN=ingest.dsn).stdout
+
+
+@pytest.mark.parametrize(("argument", "environment"), [("--no-color", {}), ("--wait=1", {"NO_COLOR": "1"})])
+def test_a_terminal_can_do_without_colour(ingest: Ingest, argument: str, environment: dict[str, str]) -> None:
+    written = in_a_terminal(argument, SENTRY_DSN=ingest.dsn, **environment)
+    assert "accepted" in written
+    assert COLOUR not in written
+
+
+def test_colour_can_be_forced_into_a_pipe() -> None:
+    assert COLOUR in command("--dry-run", "--force-color")[1]
+    assert COLOUR not in command("--dry-run")[1]
+
+
+def test_a_malformed_api_address_is_refused_by_name() -> None:
+    done = manage(SENTRY_URL=f"https://user:{TOKEN}@sentry.example.com")
+    assert done.returncode == 1
+    assert "SENTRY_URL must be a URL" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr

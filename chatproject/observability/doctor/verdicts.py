@@ -1,8 +1,10 @@
-"""What an answer of Sentry's ingest endpoint means, in words, and what to do about it. No I/O; probe.py does that."""
+"""What an answer of Sentry's ingest endpoint means, in words, and what to do about it."""
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 import urllib3.exceptions as http
 from sentry_sdk.utils import Dsn
@@ -23,6 +25,20 @@ class Outcome:
     """The code of a verdict below, when there was no answer."""
     detail: str = ""
     """The failure in the system's words."""
+    at: datetime | None = None
+    """When the answer came, by our clock, in UTC."""
+
+    @property
+    def is_page(self) -> bool:
+        """A web page, which no Sentry answers: it speaks JSON, or says nothing."""
+        return self.body.lstrip().startswith(b"<")
+
+    def json(self) -> Any:
+        """The body's document; None when it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -43,8 +59,8 @@ COPY_DSN = "Copy SENTRY_DSN again from Sentry: Project Settings > Client Keys (D
 VERDICTS = (
     Verdict(
         "accepted",
-        "Sentry took the event for processing.",
-        "Nothing. It shows within about a minute, unless an inbound filter of the project drops it.",
+        "Taken for processing.",
+        "",
         (200,),
     ),
     Verdict(
@@ -85,7 +101,7 @@ VERDICTS = (
     ),
     Verdict(
         "malformed",
-        "The server does not understand the event.",
+        "The server does not understand it.",
         "A self-hosted server may be too old for this SDK: update it. Otherwise a proxy in between changes the body.",
         (400,),
     ),
@@ -103,20 +119,20 @@ VERDICTS = (
     ),
     Verdict(
         "too_large",
-        "The server, or a proxy before it, finds the event too large.",
-        "The test event is about 1 kB: raise the body limit of the proxy (client_max_body_size in nginx).",
+        "The server, or a proxy before it, finds it too large.",
+        "It is about 1 kB: raise the body limit of the proxy (client_max_body_size in nginx).",
         (413,),
     ),
     Verdict(
         "rate_limited",
-        "Sentry is dropping events: a quota is used up, or a rate limit or spike protection is at work.",
+        "Sentry is dropping this kind of data: a quota is used up, or a rate limit or spike protection is at work.",
         "Wait {wait} s and try again; then look at Stats & Usage and at the key's rate limit in Sentry, and lower "
         "SENTRY_TRACES_SAMPLE_RATE and SENTRY_PROFILES_SAMPLE_RATE.",
         (429,),
     ),
     Verdict(
         "server_error",
-        "The Sentry server is failing or overloaded; events sent meanwhile are lost.",
+        "The Sentry server is failing or overloaded; what is sent meanwhile is lost.",
         "Try again later. Look at https://status.sentry.io, or at the self-hosted server's logs.",
         range(500, 600),
     ),
@@ -133,8 +149,8 @@ def diagnose(outcome: Outcome) -> Verdict:
     """The verdict on `outcome`; a status that no Sentry server sends is `not_sentry`."""
     if outcome.failure:
         return BY_CODE[outcome.failure]
-    # A web page is what a wrong host or a login page answers, with 200; Sentry answers JSON or nothing.
-    if outcome.body.lstrip().startswith(b"<") and outcome.status == 200:
+    # What a wrong host or a login page answers.
+    if outcome.is_page and outcome.status == 200:
         return BY_CODE["not_sentry"]
     return next((v for v in VERDICTS if outcome.status in v.statuses), BY_CODE["not_sentry"])
 
@@ -164,10 +180,10 @@ def root_cause(error: BaseException) -> str:
         error = inner
 
 
-def detail_of(outcome: Outcome, dsn: str) -> str:
-    """The server's own words, or the system's, on one printable line; never with the DSN's key."""
-    text = printable(outcome.detail or _words(outcome.body))
-    for secret in secrets(dsn):
+def detail_of(outcome: Outcome, hidden: Iterable[str]) -> str:
+    """The server's own words, or the system's, on one printable line; without the secrets in `hidden`."""
+    text = printable(outcome.detail or _words(outcome))
+    for secret in hidden:
         text = text.replace(secret, "***")
     return text[:DETAIL_LIMIT]
 
@@ -177,12 +193,9 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
-def _words(body: bytes) -> str:
+def _words(outcome: Outcome) -> str:
     """`detail` and `causes` of Sentry's JSON; of anything else, nothing: a page of HTML tells an operator little."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return ""
+    document = outcome.json()
     if not isinstance(document, dict):
         return ""
     causes = document.get("causes")
@@ -191,7 +204,7 @@ def _words(body: bytes) -> str:
     )
 
 
-def secrets(dsn: str) -> list[str]:
+def dsn_secrets(dsn: str) -> list[str]:
     parsed = Dsn(dsn) if dsn else None
     return [key for key in (parsed.public_key, parsed.secret_key) if key] if parsed else []
 

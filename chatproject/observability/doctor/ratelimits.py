@@ -4,7 +4,7 @@ import email.utils
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chatproject.observability.doctor import Outcome, printable
+from chatproject.observability.doctor.verdicts import Outcome, printable
 
 DEFAULT_WAIT = 60
 """Seconds that the SDK waits after a 429 that names none."""
@@ -18,6 +18,9 @@ class RateLimit:
     scope: str
     reason: str
 
+    def covers(self, categories: frozenset[str]) -> bool:
+        return not self.categories or not categories.isdisjoint(self.categories)
+
 
 def rate_limits(outcome: Outcome) -> list[RateLimit]:
     """The limits in X-Sentry-Rate-Limits: `seconds:categories:scope:reason, ...`. What cannot be read is left out."""
@@ -29,13 +32,22 @@ def rate_limits(outcome: Outcome) -> list[RateLimit]:
     return limits
 
 
-def wait_seconds(outcome: Outcome, now: datetime | None = None) -> int | None:
-    """How long Sentry wants no errors from us, in seconds; None when it does not limit them."""
-    limits = [limit.seconds for limit in rate_limits(outcome) if not limit.categories or "error" in limit.categories]
-    if limits:
-        return max(limits)
-    if outcome.status != 429:
+def limit_seconds(
+    outcome: Outcome, categories: frozenset[str], envelope: frozenset[str], now: datetime | None = None
+) -> int | None:
+    """How long Sentry wants no data of these categories, in seconds; None when it does not limit them.
+
+    The header counts whatever the status: beside a 200 it announces what will be dropped from now on. A 429 with it
+    may have taken the rest of the envelope (whose items have the categories `envelope`); a 429 that names none of
+    them, or nothing at all, has taken nothing.
+    """
+    limits = rate_limits(outcome)
+    if found := [limit.seconds for limit in limits if limit.covers(categories)]:
+        return max(found)
+    if outcome.status != 429 or any(limit.covers(envelope) for limit in limits):
         return None
+    if limits:
+        return max(limit.seconds for limit in limits)
     return _retry_after(outcome.headers.get("retry-after", ""), now or datetime.now(UTC)) or DEFAULT_WAIT
 
 

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conversations import transcript
-from conversations.models import Conversation, Message, Status
+from conversations.models import Conversation, Feedback, Message, Rating, Status
 
 admin.site.site_header = admin.site.site_title = "AI chat"
 admin.site.index_title = "Administration"
@@ -41,6 +41,20 @@ class OutcomeFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=messages.values("conversation"))
 
 
+class FeedbackFilter(admin.SimpleListFilter):
+    title = "feedback"
+    parameter_name = "feedback"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(Rating.DOWN.value, "With negative feedback"), (Rating.UP.value, "With positive feedback")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        rating = self.value()
+        if rating is None:
+            return queryset
+        return queryset.filter(pk__in=Feedback.objects.filter(rating=rating).values("message__conversation"))
+
+
 @admin.register(Conversation)
 class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
@@ -53,7 +67,7 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "failures",
         "activity",
     )
-    list_filter = ("provider", OutcomeFilter, "last_activity_at")
+    list_filter = ("provider", OutcomeFilter, FeedbackFilter, "last_activity_at")
     list_select_related = ("owner",)
     list_per_page = 50
     show_full_result_count = False
@@ -88,10 +102,11 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Counts the messages that go along; Django's own would load and list each one."""
+        """Counts what goes along; Django's own would load and list each one."""
         names = [str(conversation) for conversation in objs]
         messages = Message.objects.filter(conversation__in=objs).count()
-        return names, {"conversations": len(names), "messages": messages}, set(), []
+        feedback = Feedback.objects.filter(message__conversation__in=objs).count()
+        return names, {"conversations": len(names), "messages": messages, "feedback": feedback}, set(), []
 
     def render_change_form(
         self,

@@ -10,7 +10,7 @@ from chatproject import db
 from chatproject.http import ApiRequest
 from chatproject.openapi import problems, sse
 from chatproject.pagination import page
-from conversations import store, turns
+from conversations import feedback, store, turns
 from conversations.events import EventStream
 from conversations.models import Conversation, Message
 from conversations.schemas import (
@@ -19,6 +19,8 @@ from conversations.schemas import (
     ConversationOut,
     ConversationPage,
     ConversationPatch,
+    FeedbackIn,
+    FeedbackOut,
     MessageIn,
     MessageOut,
     MessagePage,
@@ -119,6 +121,25 @@ async def post_message(request: ApiRequest, conversation_id: UUID, body: Message
     """Posts a message and answers with the assistant's, as JSON or, with `stream`, as server-sent events."""
     ask = Ask(**body.dict())
     return await answer(request, ask, conversation_id)
+
+
+@router.post(
+    "/conversations/{uuid:conversation_id}/messages/{uuid:message_id}/feedback",
+    response={
+        200: FeedbackOut,
+        201: FeedbackOut,
+        **problems(*BODY, "message_not_found", "turn_in_progress"),
+    },
+    tags=["messages"],
+)
+async def give_feedback(request: ApiRequest, conversation_id: UUID, message_id: UUID, body: FeedbackIn) -> Status[Any]:
+    """Rates an answer. What you say later replaces what you said before: 201 the first time, then 200.
+
+    The comment goes to the people who run the server, and to their Sentry if they have it so.
+    """
+    given = await db.run(feedback.give, request.user, conversation_id, message_id, body.rating, body.comment or "")
+    feedback.tell_sentry(given)
+    return Status(201 if given.created else 200, given.feedback)
 
 
 @router.post("/chat", response={200: MessageOut, **problems(*TURN)}, openapi_extra=sse(), tags=["chat"])

@@ -21,6 +21,11 @@ class Status(models.TextChoices):
     INTERRUPTED = "interrupted"
 
 
+class Rating(models.TextChoices):
+    UP = "up"
+    DOWN = "down"
+
+
 class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="conversations")
@@ -88,3 +93,21 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} message {self.pk}"
+
+
+class Feedback(models.Model):
+    """What a user thinks of an answer. Its comment is written to be read by the people who run the server."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="feedback")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="feedback")
+    rating = models.CharField(max_length=8, choices=Rating.choices)
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name_plural = "feedback"
+        constraints = [models.UniqueConstraint(fields=["message", "user"], name="one_feedback_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.rating} for message {self.message_id}"

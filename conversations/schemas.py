@@ -9,7 +9,7 @@ from django.conf import settings
 from ninja import Field, Schema
 from pydantic import AfterValidator, ConfigDict, JsonValue
 
-from conversations.models import TITLE_LENGTH, Message
+from conversations.models import TITLE_LENGTH, Feedback, Message, Rating
 
 
 def storable(text: str) -> str:
@@ -124,6 +124,11 @@ class ChatIn(ProviderChatIn):
     provider: ProviderName | None = None
 
 
+class FeedbackIn(Strict):
+    rating: Rating
+    comment: Annotated[Text, Field(max_length=2_000, description="In the user's own words.")] | None = None
+
+
 class UsageOut(Schema):
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -186,6 +191,23 @@ class MessageOut(Schema):
     @staticmethod
     def resolve_usage(message: Message) -> Message | None:
         return message if message.total_tokens is not None else None
+
+
+class FeedbackOut(Schema):
+    conversation_id: UUID
+    message_id: UUID
+    rating: Rating
+    comment: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @staticmethod
+    def resolve_conversation_id(feedback: Feedback) -> UUID:
+        return feedback.message.conversation_id
+
+    @staticmethod
+    def resolve_comment(feedback: Feedback) -> str | None:
+        return feedback.comment or None
 
 
 class ConversationPage(Schema):

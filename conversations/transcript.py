@@ -8,11 +8,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Sum
+from django.db.models import Prefetch, Sum
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from conversations.models import Conversation, Message, Role, Status
+from conversations.models import Conversation, Feedback, Message, Role, Status
 
 PAGE = 100
 """Messages on a page, so that it costs the same however long the conversation."""
@@ -37,6 +37,8 @@ class Entry:
     ids: list[tuple[str, str]]
     silence: str
     event_url: str
+    trace_url: str
+    feedback: list[Feedback]
 
 
 def facts(conversation: Conversation) -> list[tuple[str, str]]:
@@ -64,7 +66,8 @@ def page(conversation: Conversation, number: str | None) -> dict[str, Any]:
     """One page of the messages, oldest first: page `number`, the newest by default. Pages count from the oldest,
     so that a page keeps its number and its messages while the conversation goes on.
     """
-    messages = conversation.messages.order_by("pk")
+    feedback = Prefetch("feedback", Feedback.objects.select_related("user").order_by("pk"))
+    messages = conversation.messages.order_by("pk").prefetch_related(feedback)
     # orphans: the newest page is never down to a message or two.
     paginator = Paginator(messages, PAGE, orphans=PAGE // 5)
     shown: Page[Message] = paginator.get_page(number or paginator.num_pages)
@@ -85,6 +88,8 @@ def entry(message: Message) -> Entry:
         ids=ids(message) if answered else [],
         silence="" if message.content else SILENCE[Status(message.status)],
         event_url=event_url(message.sentry_event_id),
+        trace_url=trace_url(message.trace_id) if answered else "",
+        feedback=list(message.feedback.all()),
     )
 
 
@@ -145,3 +150,8 @@ def event_url(event_id: str) -> str:
     """The event's page in Sentry; empty when there is no event or SENTRY_EVENT_URL is not set."""
     # replace, not format: another brace in the template would be an error on every failed message.
     return settings.SENTRY_EVENT_URL.replace("{event_id}", event_id) if event_id else ""
+
+
+def trace_url(trace_id: str) -> str:
+    """The trace's page in Sentry; empty when there is no trace or SENTRY_TRACE_URL is not set."""
+    return settings.SENTRY_TRACE_URL.replace("{trace_id}", trace_id) if trace_id else ""

@@ -16,11 +16,13 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from conversations.models import Conversation, Message
+from chatproject.observability import sentry
+from conversations.models import Conversation, Feedback, Message
 from conversations.transcript import PAGE
 
 LIST = "/admin/conversations/conversation/"
 EVENT = "fc6d8c0c43fc4630ad850ee518f1b9d0"
+TRACE = "a" * 32
 HOSTILE = "</div><script>alert(1)</script>&amp;"
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +131,19 @@ def test_it_filters_by_outcome(admin_client: Client, owner: User, status: str) -
     conversation(owner, title="empty")
     assert titles(admin_client, status=status) == ["with it"]
     assert f"?status={status}" in admin_client.get(LIST).content.decode()
+
+
+def test_it_filters_by_feedback(admin_client: Client, owner: User) -> None:
+    for title, rating in (("disliked", "down"), ("liked", "up"), ("unrated", "")):
+        made = conversation(owner, title=title)
+        for message in (answer(made), answer(made)):
+            if rating:
+                Feedback.objects.create(message=message, user=owner, rating=rating)
+    assert titles(admin_client, feedback="down") == ["disliked"]
+    assert titles(admin_client, feedback="up") == ["liked"]
+    assert len(titles(admin_client)) == 3
+    page = admin_client.get(LIST).content.decode()
+    assert re.search(r'<a href="\?feedback=down"[^>]*>\s*With negative feedback', page)
 
 
 def test_it_filters_by_provider(admin_client: Client, owner: User) -> None:
@@ -301,6 +316,66 @@ def test_without_an_event_there_is_no_link(admin_client: Client, owner: User, se
     assert "sentry" not in article(page_of(admin_client, made), failed).lower()
 
 
+def links(part: str) -> dict[str, str]:
+    """The links into Sentry, by class."""
+    return {kind: unescape(url) for kind, url in re.findall(r'<a class="(event|trace)" href="([^"]*)"', part)}
+
+
+def test_every_answer_with_a_trace_links_to_it(admin_client: Client, owner: User, settings: Settings) -> None:
+    settings.SENTRY_EVENT_URL = "https://sentry.example.com/{event_id}"
+    settings.SENTRY_TRACE_URL = "https://sentry.example.com/{org}/?a=1&trace={trace_id}"
+    made = conversation(owner)
+    asked = Message.objects.create(conversation=made, role="user", content="Rome?", trace_id=TRACE)
+    completed = answer(made, trace_id=TRACE)
+    failed = answer(made, trace_id="b" * 32, status="failed", sentry_event_id=EVENT)
+    without = answer(made)
+    page = page_of(admin_client, made)
+    trace = "https://sentry.example.com/{org}/?a=1&trace="
+    assert links(article(page, completed)) == {"trace": trace + TRACE}
+    assert links(article(page, failed)) == {
+        "event": f"https://sentry.example.com/{EVENT}",
+        "trace": trace + "b" * 32,
+    }
+    assert links(article(page, without)) == links(article(page, asked)) == {}
+
+
+def test_without_an_address_of_traces_there_is_no_link_to_one(
+    admin_client: Client, owner: User, settings: Settings
+) -> None:
+    settings.SENTRY_TRACE_URL = ""
+    made = conversation(owner)
+    answered = answer(made, trace_id=TRACE)
+    shown = article(page_of(admin_client, made), answered)
+    assert f"<code>{TRACE}</code>" in shown
+    assert "<a " not in shown
+
+
+@pytest.mark.parametrize(
+    ("dsn", "url"),
+    [
+        ("https://key@o123.ingest.de.sentry.io/456", "https://sentry.io/explore/traces/trace/{trace_id}/"),
+        ("https://key@sentry.example.com/7", ""),
+        ("", ""),
+    ],
+)
+def test_only_the_pages_of_sentry_io_are_known(dsn: str, url: str) -> None:
+    assert sentry.default_trace_url(dsn) == url
+
+
+def test_it_shows_what_the_user_thinks_of_an_answer_below_it(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    liked, disliked, neither = answer(made), answer(made), answer(made)
+    Feedback.objects.create(message=liked, user=owner, rating="up")
+    given = Feedback.objects.create(message=disliked, user=owner, rating="down", comment="Not\n  Rome.")
+    page = page_of(admin_client, made)
+    assert "Rated up by owner" in article(page, liked)
+    shown = article(page, disliked)
+    assert "Rated down by owner" in shown
+    assert given.updated_at.strftime("%Y-%m-%d %H:%M:%S UTC") in shown
+    assert '<div class="verbatim">Not\n  Rome.</div>' in shown
+    assert "Rated" not in article(page, neither)
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -338,7 +413,8 @@ def test_what_people_and_models_write_is_never_markup(admin_client: Client, owne
     )
     hostile = {"content": HOSTILE, "model": HOSTILE, "finish_reason": '"><script>', "request_id": "<script>"}
     Message.objects.create(conversation=made, role="user", content=HOSTILE)
-    answer(made, **hostile)
+    rated = answer(made, **hostile)
+    Feedback.objects.create(message=rated, user=owner, rating="down", comment=HOSTILE)
     answer(made, **hostile, status="failed", error_code="<script>", sentry_event_id='"><script>')
     addresses = (
         reverse("admin:conversations_conversation_change", args=[made.pk]),
@@ -350,7 +426,7 @@ def test_what_people_and_models_write_is_never_markup(admin_client: Client, owne
         assert "&lt;script&gt;alert(1)" in page
         assert "<script>" not in page  # the admin's own have attributes
     # Shown as it was written, the entity in it included.
-    assert unescape(page_of(admin_client, made)).count(HOSTILE) >= 6
+    assert unescape(page_of(admin_client, made)).count(HOSTILE) >= 7
 
 
 # --- long conversations
@@ -401,10 +477,12 @@ def test_a_page_that_is_not_there_is_no_error(admin_client: Client, owner: User,
 
 def test_a_transcript_asks_the_database_as_often_however_long_it_is(admin_client: Client, owner: User) -> None:
     short, long = conversation(owner, title="short"), conversation(owner, title="long")
-    fill(short, 2)
-    fill(long, 5 * PAGE)
+    for made, count in ((short, 2), (long, 5 * PAGE)):
+        fill(made, count)
+        for message in made.messages.order_by("-pk")[:count]:
+            Feedback.objects.create(message=message, user=owner, rating="up")
     few, many = (queries(lambda c=c: page_of(admin_client, c)) for c in (short, long))
-    assert len(many) == len(few) <= 7, "\n".join(many)
+    assert len(many) == len(few) <= 8, "\n".join(many)
 
 
 # --- who may do what
@@ -459,14 +537,17 @@ def test_deleting_tells_how_many_messages_go_along_without_listing_them(admin_cl
     made, kept = conversation(owner, title="Rome"), conversation(owner, title="kept")
     fill(made, 300)
     fill(kept, 2)
+    for message in (*made.messages.all()[:3], *kept.messages.all()):
+        Feedback.objects.create(message=message, user=owner, rating="up")
     chosen = {"action": "delete_selected", "_selected_action": str(made.pk)}
     page = admin_client.post(LIST, chosen).content.decode()
     assert "<li>messages: 300</li>" in page.lower()
+    assert "<li>feedback: 3</li>" in page.lower()
     assert page.count("<li>Rome</li>") == 1
     assert "user message" not in page.lower()
     admin_client.post(LIST, {**chosen, "post": "yes"})
     assert list(Conversation.objects.all()) == [kept]
-    assert Message.objects.count() == 2
+    assert (Message.objects.count(), Feedback.objects.count()) == (2, 2)
 
 
 def test_an_unknown_conversation_is_no_error(admin_client: Client) -> None:

@@ -1,0 +1,81 @@
+"""What users think of the answers: one rating, with or without words, for each message and user."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from chatproject.observability.feedback import UserFeedback, send
+from chatproject.problems import Problem
+from conversations.links import admin_url
+from conversations.models import Feedback, Message, Rating, Role, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    feedback: Feedback
+    created: bool
+    """False: it replaces what the user said before."""
+    changed: bool
+    """False: it says the same again, as a client does that repeats its request."""
+
+
+@transaction.atomic
+def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, comment: str) -> Given:
+    """Stores the owner's feedback on an answer, in place of an earlier one. A unit for chatproject.db.
+
+    Raises Problem `message_not_found`, also for somebody else's; `turn_in_progress` while the answer still comes;
+    `invalid_request` for a message that is no answer.
+    """
+    message = answer_of(owner, conversation_id, message_id)
+    before = Feedback.objects.filter(message=message, user=owner).values_list("rating", "comment").first()
+    feedback, created = Feedback.objects.update_or_create(
+        message=message, user=owner, defaults={"rating": rating, "comment": comment}
+    )
+    feedback.message, feedback.user = message, owner  # loaded already; async code may not load them
+    return Given(feedback=feedback, created=created, changed=before != (rating, comment))
+
+
+def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
+    """The message, once it is an answer that has ended; see `give`. Locked, so that nobody deletes it meanwhile."""
+    mine = Message.objects.filter(conversation=conversation_id, conversation__owner=owner)
+    message = mine.select_for_update(of=("self",)).filter(pk=message_id).first()
+    if message is None:
+        raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
+    if message.role != Role.ASSISTANT:
+        wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
+        raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
+    # A turn whose worker has died stays `streaming`, but its lease has run out: that much of an answer is all there is.
+    if message.status == Status.STREAMING and message.lease_until and message.lease_until > timezone.now():
+        raise Problem("turn_in_progress", "Wait for the end of the answer.", headers={"Retry-After": "1"})
+    return message
+
+
+def tell_sentry(given: Given) -> None:
+    """Sends what is new, tied to the turn's event and trace, unless SENTRY_SEND_FEEDBACK says not to. Never raises."""
+    feedback, message, user = given.feedback, given.feedback.message, given.feedback.user
+    if not (settings.SENTRY_SEND_FEEDBACK and given.changed and message.trace_id):
+        return
+    send(
+        UserFeedback(
+            text=feedback.comment.strip() or f"Rated {feedback.rating}, without a comment.",
+            trace_id=message.trace_id,
+            event_id=message.sentry_event_id,
+            url=admin_url(message.conversation_id),
+            user_id=str(user.pk),
+            username=user.get_username(),
+            email=user.email,
+            tags={
+                "rating": feedback.rating,
+                "conversation_id": str(message.conversation_id),
+                "message_id": str(message.pk),
+                "request_id": message.request_id,
+                "provider": message.provider,
+                "model": message.model,
+                "chat.outcome": message.status,
+            },
+        )
+    )

@@ -12,7 +12,7 @@ venv = .venv/bin/python
 # Checks of the code must not depend on a developer's .env, nor leave a database behind.
 check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test lint format format-check types migrations-check requirements clean tools
+.PHONY: help run test bugsink lint format format-check types migrations-check requirements clean tools
 
 help: ## show this list
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -24,6 +24,14 @@ run: ## install what is missing, then serve with the embedded model [PORT=8000] 
 
 test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
 	@$(venv) -m pytest $(ARGS)
+
+bugsink: .venv-bugsink/installed ## install Bugsink, a Sentry to test against, in a virtual environment of its own
+
+.venv-bugsink/installed: requirements-bugsink.txt | tools
+	@echo "Installing Bugsink into .venv-bugsink (about half a minute) ..."
+	@$(venv) -m venv --clear .venv-bugsink
+	@.venv-bugsink/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r $<
+	@touch $@
 
 lint: tools ## look for mistakes with ruff
 	@$(venv) -m ruff check
@@ -48,12 +56,13 @@ compile = $(venv) -m uv pip compile --quiet --universal --python-version 3.11 \
 requirements: tools ## pin requirements*.in anew [ARGS=--upgrade]
 	@$(compile) requirements.in -o requirements.txt
 	@$(compile) requirements-dev.in -o requirements-dev.txt
+	@$(compile) requirements-bugsink.in -o requirements-bugsink.txt
 
 .env: ## make .env from .env.example, with a random SECRET_KEY
 	@$(python) -m chatproject.start env
 
 clean: ## remove .venv and every cache; .env and the database stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf .venv .venv-bugsink .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 tools:

@@ -1,4 +1,4 @@
-"""What Sentry receives from the running server: asserted on the envelopes that came."""
+"""What Sentry receives from the running server, beyond the contract's table: asserted on the envelopes that came."""
 
 import re
 import secrets
@@ -57,18 +57,6 @@ def staff(server: Server, user: str) -> Client:
 # GET /sentry-debug
 
 
-def test_it_reports_a_crash_once_with_its_route(server: Server, server_ingest: Ingest) -> None:
-    header = request_id()
-    response = server.client(None).get("/sentry-debug", headers=header)
-    problem = assert_problem(response, 500, "internal_error")
-    [event] = events(server_ingest, header)
-    assert event["exception"]["values"][-1]["type"] == "ZeroDivisionError"
-    assert event["transaction"] == "/sentry-debug"
-    assert mechanism(event)["handled"] is False
-    assert problem["sentry_event_id"] == event["event_id"]
-    assert problem["trace_id"] == event["contexts"]["trace"]["trace_id"] == response.headers["X-Trace-ID"]
-
-
 def test_sentry_debug_is_for_staff_in_production(start_server: StartServer, ingest: Ingest) -> None:
     server = start_server(SENTRY_ENVIRONMENT="production", SENTRY_DSN=ingest.dsn)
     assert_problem(server.client(None).get("/sentry-debug"), 401, "not_authenticated")
@@ -93,6 +81,7 @@ def test_a_provider_failure_is_one_event_with_everything_about_it(
         "model": "status-500",
         "conversation_id": conversation,
         "request_id": header["X-Request-ID"],
+        "chat.outcome": "failed",
     }
     assert event["environment"] == "development"
     assert re.fullmatch(r"[0-9a-f]{40}", event["release"])
@@ -109,41 +98,10 @@ def test_a_provider_failure_is_one_event_with_everything_about_it(
     assert contexts["provider_error"]["provider_request_id"] == "req_fake_0001"
 
 
-def test_a_failures_event_is_found_from_the_answer_and_from_the_message(client: Client, server_ingest: Ingest) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
-    response = post(client, header, conversation, model="status-503")
-    [event] = events(server_ingest, header)
-    message = client.messages(conversation)[-1]
-    assert response.json()["sentry_event_id"] == message["sentry_event_id"] == event["event_id"]
-    assert response.json()["trace_id"] == message["trace_id"] == event["contexts"]["trace"]["trace_id"]
-
-
-def test_a_failure_in_the_middle_of_a_stream_is_one_event(client: Client, server_ingest: Ingest) -> None:
-    conversation = client.conversation()["id"]
-    *_, last = client.events(conversation, "hi", model="drop-mid-stream")
-    assert last.name == "message.failed"
-    header = {"X-Request-ID": last.data["request_id"]}
-    [event] = events(server_ingest, header)
-    assert event["event_id"] == last.data["sentry_event_id"]
-    assert event["tags"]["provider"] == "fake"
-    assert event["tags"]["conversation_id"] == conversation
-    assert transaction(server_ingest, header)["contexts"]["trace"]["status"] == "internal_error"
-
-
-def test_a_failure_is_linked_to_the_span_of_its_attempt(client: Client, server_ingest: Ingest) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
-    post(client, header, conversation, model="status-500")
-    [event] = events(server_ingest, header)
-    span = attempt(transaction(server_ingest, header))
-    assert event["contexts"]["trace"]["span_id"] == span["span_id"]
-    assert span["status"] == "internal_error"
-
-
-def test_a_rate_limit_is_a_warning(client: Client, server_ingest: Ingest) -> None:
+def test_a_rate_limits_event_says_how_long_it_lasts(client: Client, server_ingest: Ingest) -> None:
     header, conversation = request_id(), client.conversation()["id"]
     post(client, header, conversation, model="status-429")
     [event] = events(server_ingest, header)
-    assert event["level"] == "warning"
     assert event["contexts"]["provider_error"]["retry_after_s"] == 7.0
 
 
@@ -160,72 +118,6 @@ def test_the_requests_first_breadcrumb_is_on_its_event(client: Client, server_in
 def attempt(transaction: Payload) -> Payload:
     [span] = [span for span in transaction["spans"] if span["op"] == "gen_ai.chat"]
     return dict(span)
-
-
-def test_a_success_is_one_transaction_with_one_span_of_the_model(client: Client, server_ingest: Ingest) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
-    answer = post(client, header, conversation, content="one two", model="echo").json()
-    seen = transaction(server_ingest, header)
-    assert events(server_ingest, header) == []
-    assert seen["tags"]["provider"] == "fake"
-    assert seen["tags"]["model"] == "echo"
-    assert seen["tags"]["conversation_id"] == conversation
-    assert seen["tags"]["chat.outcome"] == "completed"
-    span = attempt(seen)
-    assert span["description"] == "chat echo"
-    data = span["data"]
-    assert data["gen_ai.request.model"] == "echo"
-    assert data["gen_ai.response.model"] == answer["model"] == "echo-2026"
-    assert data["gen_ai.provider.name"] == "fake"
-    assert data["gen_ai.conversation.id"] == conversation
-    assert data["gen_ai.usage.input_tokens"] == answer["usage"]["prompt_tokens"] > 0
-    assert data["gen_ai.usage.output_tokens"] == answer["usage"]["completion_tokens"] > 0
-    assert data["gen_ai.response.time_to_first_token"] == answer["ttft_ms"] / 1000
-
-
-def test_a_streams_transaction_lasts_until_its_end(client: Client, server_ingest: Ingest) -> None:
-    conversation = client.conversation()["id"]
-    *_, last = client.events(conversation, "hi", model="slow")
-    header = {"X-Request-ID": last.data["request_id"]}
-    span = attempt(transaction(server_ingest, header))
-    assert events(server_ingest, header) == []
-    assert span["data"]["gen_ai.response.streaming"] is True
-    assert span["data"]["gen_ai.usage.output_tokens"] == 40
-
-
-def test_a_client_that_leaves_is_no_error(client: Client, provider: Provider, server_ingest: Ingest) -> None:
-    conversation = client.conversation()["id"]
-    with client.stream(conversation, "hi", model="hang-mid-stream") as stream:
-        header = {"X-Request-ID": stream.response.headers["X-Request-ID"]}
-        stream.next("message.created")
-        stream.text("three ")
-    seen = transaction(server_ingest, header)
-    assert events(server_ingest, header) == []
-    assert seen["tags"]["chat.outcome"] == "cancelled"
-    assert attempt(seen)["status"] == "ok"
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status"),
-    [
-        ("/api/chat", {"message": ""}, 422),
-        ("/api/chat", {"message": "hi", "provider": "nobody"}, 400),
-        ("/api/conversations/01a20d3d-1df6-76fb-b6fa-0a88fa10974e/messages", {"content": "hi"}, 404),
-        ("/no/such/path", {}, 404),
-    ],
-)
-def test_our_own_refusals_are_no_events(
-    client: Client, server_ingest: Ingest, path: str, body: dict[str, str], status: int
-) -> None:
-    header = request_id()
-    assert client.post(path, json=body, headers=header).status_code == status
-    assert events(server_ingest, header) == []
-
-
-def test_a_missing_key_is_no_event(server: Server, server_ingest: Ingest) -> None:
-    header = request_id()
-    assert_problem(server.client(None).get("/api/providers", headers=header), 401, "not_authenticated")
-    assert events(server_ingest, header) == []
 
 
 def test_no_trace_header_reaches_a_provider(client: Client, provider: Provider) -> None:
@@ -291,17 +183,6 @@ def test_users_and_addresses_stay_here_without_pii(start_server: StartServer, in
 
 
 # Sampling
-
-
-def test_health_probes_and_static_files_are_not_traced(server: Server, server_ingest: Ingest) -> None:
-    client, untraced = server.client("alice"), [request_id() for _ in range(3)]
-    paths = ("/health", "/health/ready", "/static/admin/css/base.css")
-    for header, path in zip(untraced, paths, strict=True):
-        assert client.get(path, headers=header).status_code == 200
-    last = request_id()
-    client.get("/api/providers", headers=last)
-    transaction(server_ingest, last)
-    assert [of(server_ingest, "transaction", header) for header in untraced] == [[], [], []]
 
 
 @pytest.mark.parametrize("off", [{"SENTRY_TRACES_SAMPLE_RATE": "0"}, {"SENTRY_ENABLE_TRACING": "false"}])

@@ -14,6 +14,8 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
+from chatproject.observability import database
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -24,7 +26,7 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     A cancelled caller waits for the unit's end before the cancellation goes on: a unit left alone would commit
     behind the back of whoever cleans up.
     """
-    call = partial(contextvars.copy_context().run, _unit, partial(unit, *args, **kwargs))
+    call = partial(contextvars.copy_context().run, _unit, unit.__name__, partial(unit, *args, **kwargs))
     future = asyncio.get_running_loop().run_in_executor(_pool(), call)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
@@ -40,12 +42,13 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return future.result()
 
 
-def _unit(work: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return work()
-    finally:
+def _unit(name: str, work: Callable[[], T]) -> T:
+    with database.unit(name):
         close_old_connections()
+        try:
+            return work()
+        finally:
+            close_old_connections()
 
 
 @cache

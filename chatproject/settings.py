@@ -61,7 +61,6 @@ sentry.init(
     send_pii=SENTRY_SEND_DEFAULT_PII,
     include_prompts=SENTRY_INCLUDE_PROMPTS,
     event_burst=SENTRY_EVENT_BURST,
-    enable_logs=SENTRY_ENABLE_LOGS,
 )
 
 # --- Django ---------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ LOGGING = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["ids", "redact"]},
         "sentry": {
-            "class": "sentry_sdk.integrations.logging.SentryLogsHandler",
+            "()": logs.SentryHandler,
             "level": "INFO",
             "filters": ["ids", "redact"],
         },

@@ -21,16 +21,21 @@ logger = logging.getLogger(__name__)
 
 def describe(turn: Turn) -> None:
     """Tells Sentry whose turn this is, before anything can fail."""
-    provider, request = turn.provider, turn.request
+    conversation_id = str(turn.conversation.pk)
     privacy.note(lambda: texts(turn))
-    logs.note(conversation_id=str(turn.conversation.pk))
-    context.tag(provider=provider.name, model=request.model, conversation_id=str(turn.conversation.pk))
+    logs.note(conversation_id=conversation_id)
+    context.tag(provider=turn.provider.name, model=turn.request.model, conversation_id=conversation_id)
+    context.contexts(lambda: details(turn))
+
+
+def details(turn: Turn) -> dict[str, dict[str, Any]]:
+    """The contexts of every event of the turn."""
+    provider, request = turn.provider, turn.request
     whose = {"id": str(turn.conversation.pk), "message_id": str(turn.id)}
     link = admin_url(turn.conversation.pk)
-    context.context("conversation", whose | {"admin_url": link} if link else whose)
-    context.context(
-        "chat_request",
-        {
+    return {
+        "conversation": whose | {"admin_url": link} if link else whose,
+        "chat_request": {
             "message_id": str(turn.id),
             "stream": turn.streaming,
             "prompt_messages": len(request.messages),
@@ -38,10 +43,7 @@ def describe(turn: Turn) -> None:
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
         },
-    )
-    context.context(
-        "provider",
-        {
+        "provider": {
             "name": provider.name,
             "base_url": provider.base_url,
             "model": request.model,
@@ -50,7 +52,7 @@ def describe(turn: Turn) -> None:
             "connect_timeout_s": settings.CHAT_CONNECT_TIMEOUT,
             "read_timeout_s": settings.CHAT_READ_TIMEOUT,
         },
-    )
+    }
 
 
 def texts(turn: Turn) -> Iterator[str]:
@@ -172,6 +174,7 @@ def measure(turn: Turn) -> None:
         outcome=message.status,
         provider=provider.name,
         model=asked if known else "other",
+        trace_id=message.trace_id,
         time_to_first_token_ms=message.ttft_ms,
         duration_ms=message.latency_ms,
         input_tokens=message.prompt_tokens,

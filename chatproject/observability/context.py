@@ -5,7 +5,7 @@ across a `yield` would lose them in the middle of a stream. Nothing here raises:
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sentry_sdk
@@ -33,10 +33,20 @@ def tag(**tags: str) -> None:
 TAG_NAMES = {"outcome": "chat.outcome"}
 
 
-def context(name: str, values: Mapping[str, Any]) -> None:
-    """Attaches a block of details to every later event of this request. No message text, no secret."""
-    with capture_internal_exceptions():
-        sentry_sdk.get_isolation_scope().set_context(name, dict(values))
+def contexts(blocks: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
+    """Attaches blocks of details to every later event of this request; made when there is one, which is seldom.
+
+    No message text, no secret.
+    """
+
+    def attach(event: Event, hint: Hint) -> Event:
+        with capture_internal_exceptions():  # without the details, rather than without the event
+            event.setdefault("contexts", {}).update({name: dict(block) for name, block in blocks().items()})
+        return event
+
+    if sentry_sdk.is_initialized():
+        with capture_internal_exceptions():
+            sentry_sdk.get_isolation_scope().add_event_processor(attach)
 
 
 def user(user_id: str, username: str, email: str) -> None:

@@ -9,14 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.tracing import Span
 from sentry_sdk.utils import capture_internal_exceptions
 
 
 class GenAISpan:
-    """Open from construction until `finish`; the active span of its task meanwhile."""
+    """Open from construction until `finish`; the active span of its task meanwhile. Nothing in an untraced request."""
 
     def __init__(self, *, provider: str, model: str, conversation_id: str, streaming: bool) -> None:
+        self._span: Span | None = None
         with capture_internal_exceptions():
+            parent = sentry_sdk.get_current_span()
+            if parent is None or not parent.sampled:
+                return
             self._span = sentry_sdk.start_span(op="gen_ai.chat", name=f"chat {model}")
             self._span.__enter__()
         self.set(
@@ -33,6 +38,8 @@ class GenAISpan:
 
     def set(self, values: dict[str, Any]) -> None:
         """Sets each attribute whose value is known."""
+        if self._span is None:
+            return
         with capture_internal_exceptions():
             for key, value in values.items():
                 if value is not None:
@@ -40,6 +47,8 @@ class GenAISpan:
 
     def messages(self, asked: Sequence[Mapping[str, Any]], answer: str, finish_reason: str) -> None:
         """Attaches the message text. Only called when SENTRY_INCLUDE_PROMPTS says so."""
+        if self._span is None:
+            return
         with capture_internal_exceptions():
             answered = _parts({"role": "assistant", "content": answer})
             if finish_reason:
@@ -55,6 +64,8 @@ class GenAISpan:
             )
 
     def finish(self, *, outcome: str, failed: bool) -> None:
+        if self._span is None:
+            return
         self.set({"chat.outcome": outcome})
         with capture_internal_exceptions():
             self._span.set_status("internal_error" if failed else "ok")

@@ -11,6 +11,8 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from chatproject.observability import telemetry
+
 IDS = ("request_id", "trace_id", "conversation_id")
 FIELDS = (*IDS, "method", "path", "status", "duration_ms")
 """What of a record's extras is written. A library's may hold anything: Django's request shows its query string."""
@@ -62,6 +64,24 @@ class JsonLines(JsonFormatter):
         if text := record.exc_text or message_dict.get("exc_info"):
             log_data["exc_info"] = text
 
+
+class SentryHandler(logging.Handler):
+    """Sends each record as a Sentry log, with what is known of FIELDS as its attributes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, number = SEVERITIES.get(record.levelno, ("info", 9))
+        attributes = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        attributes["logger.name"] = record.name
+        telemetry.log(text, number, record.getMessage(), record.created, attributes.get("trace_id"), attributes)
+
+
+SEVERITIES = {
+    logging.INFO: ("info", 9),
+    logging.WARNING: ("warn", 13),
+    logging.ERROR: ("error", 17),
+    logging.CRITICAL: ("fatal", 21),
+}
+"""OpenTelemetry's name and number of each level."""
 
 FORMATTERS = {"line": Line, "json": JsonLines}
 """The values of LOG_FORMAT."""

@@ -14,14 +14,14 @@ from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.types import Event, Hint, SamplingContext
 from sentry_sdk.utils import Dsn
 
+from chatproject.observability import database, serializer
 from chatproject.observability.context import keep_status
 from chatproject.observability.limiter import Limiter
-from chatproject.observability.metrics import without_person
 from chatproject.observability.privacy import HEADERS, cut_exception_texts, drop_template_contexts
 from chatproject.observability.sessions import note_held_back
 
@@ -42,7 +42,6 @@ def init(
     send_pii: bool,
     include_prompts: bool,
     event_burst: int,
-    enable_logs: bool,
 ) -> None:
     """Starts the SDK when `dsn` is set; otherwise nothing of it runs. Rates are shares from 0.0 to 1.0."""
     if not dsn:
@@ -63,9 +62,9 @@ def init(
         default_integrations=False,
         integrations=[
             DjangoIntegration(transaction_style="url", middleware_spans=False, signals_spans=False),
-            # A log line is a breadcrumb, never an event: one failure, one event. What is sent as a log, the handler
-            # in LOGGING decides, which only our own loggers have.
-            LoggingIntegration(event_level=None, sentry_logs_level=None, capture_sentry_logs=enable_logs),
+            # A log line is a breadcrumb, never an event: one failure, one event. Our own lines, and only those, are
+            # sent as logs, by the handler in LOGGING.
+            LoggingIntegration(event_level=None, sentry_logs_level=None, capture_sentry_logs=False),
             ExcepthookIntegration(),  # commands that die
             DedupeIntegration(),
             ModulesIntegration(),
@@ -73,7 +72,6 @@ def init(
         ],
         before_send=before_send(Limiter(event_burst)),
         before_send_transaction=before_send_transaction,
-        before_send_metric=without_person,
         # The default, 9, spends half as much CPU again to save 4 % of the bytes.
         _experiments={"transport_compression_level": 1},
         trace_propagation_targets=[],  # a provider must not see our trace ids
@@ -81,6 +79,10 @@ def init(
         # Sentry's own servers take gen_ai spans as items of their own, untruncated; others do not know them.
         stream_gen_ai_spans=is_saas(dsn),
     )
+    # The access log's line is no breadcrumb: the middleware leaves a better one.
+    ignore_logger("chatproject.access")
+    database.quieten()
+    serializer.install()
 
 
 def before_send(limiter: Limiter) -> Callable[[Event, Hint], Event | None]:

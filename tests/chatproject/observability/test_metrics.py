@@ -20,7 +20,8 @@ import sentry_sdk, chatproject.settings
 from decimal import Decimal
 from chatproject.observability import metrics
 metrics.turn(
-    outcome="completed", provider="openai", model="gpt-x", time_to_first_token_ms=120, duration_ms=800,
+    outcome="completed", provider="openai", model="gpt-x", trace_id="0" * 32,
+    time_to_first_token_ms=120, duration_ms=800,
     input_tokens=7, output_tokens=3, cost_usd=Decimal("0.00012345"),
 )
 sentry_sdk.flush()

@@ -140,11 +140,18 @@ def test_a_broken_before_send_costs_the_event_alone(sdk: Ingest) -> None:
 
 @pytest.mark.parametrize("values", [Unserialisable(), {"a": Repr(), "b": Unserialisable()}, {Repr(): 1}, None, 7])
 def test_a_context_that_cannot_be_serialised_costs_itself_alone(working_sdk: Ingest, values: Any) -> None:
-    context.context("odd", values)
+    context.contexts(lambda: {"odd": values})
     event_id = context.capture(ValueError("x"), contexts={"other": values, "fine": {"a": 1}})
     [event] = working_sdk.wait("event")
     assert event["event_id"] == event_id
     assert event["contexts"]["fine"] == {"a": 1}
+
+
+def test_details_that_cannot_be_made_cost_themselves_alone(working_sdk: Ingest) -> None:
+    context.contexts(lambda: {"odd": {"never": 1 / 0}})
+    assert context.capture(ValueError("x")) is not None
+    [event] = working_sdk.wait("event")
+    assert "odd" not in event["contexts"]
 
 
 def test_odd_values_break_no_helper(working_sdk: Ingest) -> None:

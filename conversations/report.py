@@ -72,7 +72,7 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
         error.code,
         level=error.level,
         fingerprint=["provider-error", turn.provider.name, error.code],
-        contexts={"provider_error": error.facts() | {"reason": privacy.told(error.reason) or None}},
+        contexts={"provider_error": facts(error)},
         safe_text=True,
     )
     logger.warning("turn %s failed: %s %s", turn.id, turn.provider.name, error.code)
@@ -86,6 +86,12 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
         provider_message=error.quotable(turn.provider.api_key),
         **where(turn),
     )
+
+
+def facts(error: errors.ProviderError) -> dict[str, Any]:
+    """What Sentry may know of it."""
+    request_id = privacy.name(error.provider_request_id or "")
+    return error.facts() | {"provider_request_id": request_id or None, "reason": privacy.told(error.reason) or None}
 
 
 def broke(turn: Turn, error: Exception) -> Problem:
@@ -148,19 +154,20 @@ def settle(turn: Turn) -> None:
 
 def close_span(span: GenAISpan, turn: Turn) -> None:
     message = turn.message
+    finish_reason = privacy.name(message.finish_reason)
     context.tag(outcome=message.status)
     span.set(
         {
-            "gen_ai.response.model": message.model,
+            "gen_ai.response.model": privacy.name(message.model),
             "gen_ai.response.time_to_first_token": message.ttft_ms / 1000 if message.ttft_ms is not None else None,
-            "gen_ai.response.finish_reasons": [message.finish_reason] if message.finish_reason else None,
+            "gen_ai.response.finish_reasons": [finish_reason] if finish_reason else None,
             "gen_ai.usage.input_tokens": message.prompt_tokens,
             "gen_ai.usage.output_tokens": message.completion_tokens,
             "gen_ai.usage.total_tokens": message.total_tokens,
         }
     )
     if settings.SENTRY_INCLUDE_PROMPTS:
-        span.messages(turn.request.messages, message.content, message.finish_reason)
+        span.messages(turn.request.messages, message.content, finish_reason)
     span.finish(outcome=message.status, failed=message.status == Status.FAILED)
 
 

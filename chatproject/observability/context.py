@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
 
@@ -117,9 +118,17 @@ def capture(
 
 
 def _send(event: Event, hint: Hint) -> str | None:
-    return sentry_sdk.capture_event(event, hint=hint)
+    return _kept(sentry_sdk.capture_event(event, hint=hint))
 
 
 def last_event_id() -> str | None:
     """The id of the event that the SDK sent last in this request."""
-    return sentry_sdk.last_event_id() if sentry_sdk.is_initialized() else None
+    return _kept(sentry_sdk.last_event_id()) if sentry_sdk.is_initialized() else None
+
+
+def _kept(event_id: str | None) -> str | None:
+    """None while Sentry has asked us to send it no events: the SDK drops them, and gives an id all the same."""
+    transport = sentry_sdk.get_client().transport
+    if isinstance(transport, HttpTransport) and transport._check_disabled("error"):
+        return None
+    return event_id

@@ -25,30 +25,28 @@ Execute = Callable[[CursorWrapper, Any, Any], Any]
 execute: Execute = CursorWrapper.execute
 executemany: Execute = CursorWrapper.executemany
 
-_in_unit: ContextVar[bool] = ContextVar("in_unit", default=False)
+OUTSIDE = object()
+_unit: ContextVar[Any] = ContextVar("unit", default=OUTSIDE)
+"""The span of the unit, None in a unit of an untraced request."""
 
 
 @contextmanager
 def unit(name: str) -> Iterator[None]:
     """The span of a unit of database work, when its request is traced."""
-    _in_unit.set(True)
     parent = sentry_sdk.get_current_span()
-    if parent is None or not parent.sampled:
-        yield
-        return
-    with capture_internal_exceptions():
-        span = sentry_sdk.start_span(op="db", name=name)
-        span.__enter__()
+    # Not entered: that costs a fork of the scope, and nothing in a unit asks which span is the active one. Nor would
+    # it be right to let `with` say how the unit ended: one that refuses, an unknown conversation say, has not failed.
+    span = parent.start_child(op="db", name=name) if parent is not None and parent.sampled else None
+    _unit.set(span)
     try:
         yield
     except Error:
-        with capture_internal_exceptions():
+        if span is not None:
             span.set_status("internal_error")
         raise
     finally:
-        # By hand: with `with`, a unit that refuses, such as for a conversation that is not there, were an error.
-        with capture_internal_exceptions():
-            span.__exit__(None, None, None)
+        if span is not None:
+            span.finish()
 
 
 def quieten() -> None:
@@ -59,7 +57,7 @@ def quieten() -> None:
 
 def hooked(plain: Execute, sdks: Execute) -> Execute:
     def run(self: CursorWrapper, sql: Any, params: Any = None) -> Any:
-        if not _in_unit.get():
+        if (unit := _unit.get()) is OUTSIDE:
             return sdks(self, sql, params)
         started = time.time()
         try:
@@ -69,15 +67,8 @@ def hooked(plain: Execute, sdks: Execute) -> Execute:
                 sentry_sdk.add_breadcrumb(message=str(sql), category="query", level="error")
             raise
         finally:
-            if time.time() - started > SLOW:
-                tell_slow(str(sql), started)
+            if unit is not None and time.time() - started > SLOW:
+                # Its parameters are not told.
+                unit.start_child(op="db.sql.query", name=str(sql), start_timestamp=started).finish()
 
     return run
-
-
-def tell_slow(sql: str, started: float) -> None:
-    """A span for a statement that has run since `started`, in seconds of the epoch. Its parameters are not told."""
-    with capture_internal_exceptions():
-        parent = sentry_sdk.get_current_span()
-        if parent is not None and parent.sampled:
-            parent.start_child(op="db.sql.query", name=sql, start_timestamp=started).finish()

@@ -22,7 +22,7 @@ class GenAISpan:
             parent = sentry_sdk.get_current_span()
             if parent is None or not parent.sampled:
                 return
-            self._span = sentry_sdk.start_span(op="gen_ai.chat", name=f"chat {model}")
+            self._span = parent.start_child(op="gen_ai.chat", name=f"chat {model}")
             self._span.__enter__()
         self.set(
             {

@@ -6,9 +6,11 @@ and our own messages are safe; the text goes through `redact` against all that c
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from traceback import format_tb
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from chatproject.observability.redaction import CUT, redact
 # Request headers that may travel; every other value is filtered, so a new secret header cannot leak.
 HEADERS = ["accept", "accept-encoding", "content-length", "content-type", "host", "user-agent", "x-request-id"]
 SAFE_HEADERS = {name.encode() for name in (*HEADERS, "connection")}
+NAME = re.compile(r"[a-z0-9._:/@+-]{0,128}", re.I)
 DATABASE = ("django.db", "psycopg", "sqlite3")
 """Modules of exceptions whose further lines (DETAIL: ...) show rows."""
 
@@ -63,6 +66,15 @@ def told(text: str) -> str:
     """`text` as Sentry and the log may have it."""
     supplied = _supplied.get()
     return redact(text, supplied.texts() if supplied else (), secrets())
+
+
+@lru_cache(maxsize=1_000)
+def name(text: str) -> str:
+    """What a provider calls something, its model or a finish reason, as Sentry may have it: nothing but a plain name.
+
+    It is not held against the prompt, which has a word like `stop` as often as not; a name of one word may repeat it.
+    """
+    return text if NAME.fullmatch(text) and redact(text, (), secrets()) == text else CUT
 
 
 def text_of(exc: BaseException) -> str:

@@ -26,7 +26,9 @@ KINDS = {
 
 
 class EchoingProvider(Provider):
-    """Behaves like Provider for every other model, but `reply`, which answers with `reply`."""
+    """Behaves like Provider for every other model, but `reply`, which answers with `reply`, and
+    `names`, which repeats the key and the prompt where names belong.
+    """
 
     reply = PARTIAL
 
@@ -44,6 +46,13 @@ class EchoingProvider(Provider):
             else:
                 await exchange.data(json.dumps({"error": {"message": f"{echo(request)[:300]} {self.reply}"}}))
                 await exchange.end()
+        elif model == "names":
+            await exchange.start()
+            exchange.model = request.headers["authorization"].removeprefix("Bearer ")
+            await exchange.token(self.reply)
+            await exchange.stop(request.messages[-1]["content"])
+        elif model == "names-of-error":
+            await exchange.json(500, {"error": {}}, {"x-request-id": request.headers["authorization"]})
         else:
             return await super()._answer(request, writer)
         return True

@@ -13,7 +13,7 @@ import sentry_sdk
 from chatproject.observability import context
 from chatproject.observability.gen_ai import GenAISpan
 from tests.conftest import StartServer
-from tests.fakes.client import Client
+from tests.fakes.client import Client, Json
 from tests.fakes.ingest import KEY, Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
@@ -88,6 +88,19 @@ def test_a_shutdown_in_the_middle_of_a_turn_ends_in_time_when_sentry_hangs(
     assert server.wait() == 0
     assert time.monotonic() - started < GRACEFUL_TIMEOUT
     assert "Worker exiting" in server.log()  # by itself, not killed for it
+
+
+def test_an_event_that_sentry_asked_us_to_hold_back_has_no_id(start_server: StartServer, ingest: Ingest) -> None:
+    server = start_server(SENTRY_DSN=ingest.dsn, SENTRY_EVENT_BURST="0")
+    client = server.client()
+    ingest.answer(429, {"Retry-After": "600", "X-Sentry-Rate-Limits": "600:error:organization"})
+
+    def failed() -> Json:
+        return dict(client.post("/api/chat", json={"message": "hi", "model": "status-500"}).json())
+
+    assert failed()["sentry_event_id"], "nobody knows of the limit yet"
+    poll(lambda: not failed().get("sentry_event_id"), what="event held back")
+    assert not client.get("/sentry-debug").json().get("sentry_event_id")
 
 
 # Telemetry that breaks

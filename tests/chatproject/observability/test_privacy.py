@@ -42,6 +42,7 @@ class Canaries:
     query: str = field(default_factory=canary)
     form: str = field(default_factory=canary)
     row: str = field(default_factory=canary)
+    comment: str = field(default_factory=canary)
     secret_key: str = field(default_factory=canary)
     database_password: str = field(default_factory=canary)
     dsn_secret: str = field(default_factory=canary)
@@ -129,6 +130,7 @@ def start(start_server: StartServer, ingest: Ingest, echoing: EchoingProvider) -
             "SECRET_KEY": c.secret_key,
             "FAKE_API_KEY": c.provider_key,
             "CHAT_READ_TIMEOUT": "2",
+            "SENTRY_SEND_FEEDBACK": "false",
             "SENTRY_DSN": ingest.dsn.replace(KEY, f"{KEY}:{c.dsn_secret}"),
         }
         return Run(start_server(echoing, **{**configuration, **environment}), ingest, echoing, c)
@@ -154,6 +156,8 @@ def drive(run: Run) -> None:
         turns(run, streamed)
         leave(run, streamed)
     refusals(run)
+    busy(run)
+    feedback(run)
     crashes(run)
     admin(run)
 
@@ -172,6 +176,7 @@ def turns(run: Run, streamed: bool) -> None:
     for model in (*KINDS, "echo-in-stream", "drop-mid-stream", "garbage", "hang", "gone"):
         assert run.turn(model, streamed) in {error.code for error in errors.ALL}, model
     assert run.turn("any", streamed, provider="local") == "unreachable"
+    assert (run.turn("names", streamed), run.turn("names-of-error", streamed)) == ("completed", "server_error")
     for model in BUGS:
         assert run.turn(model, streamed) == "internal_error"
 
@@ -203,6 +208,25 @@ def refusals(run: Run) -> None:
     assert [response.status_code for response in statuses] == [400, 400, 401, 404, 405, 413, 415, 422]
 
 
+def busy(run: Run) -> None:
+    """A 409, with canaries in what is refused."""
+    client, c, conversation = run.client, run.canaries, run.conversation()
+    with client.stream(conversation, c.prompt, model="hang-mid-stream") as stream:
+        stream.next("message.created")
+        path = f"/api/conversations/{conversation}/messages?q={c.query}"
+        assert client.post(path, json={"content": c.prompt}).status_code == 409
+    poll(lambda: client.messages(conversation)[-1]["status"] == "cancelled")
+
+
+def feedback(run: Run) -> None:
+    """What a user thinks of an answer: kept here by SENTRY_SEND_FEEDBACK=false, and refused with a canary in it."""
+    client, c, conversation = run.client, run.canaries, run.conversation()
+    answer = client.say(conversation, c.prompt).json()
+    path = f"/api/conversations/{conversation}/messages/{answer['id']}/feedback?q={c.query}"
+    assert client.post(path, json={"rating": "down", "comment": f"Not {c.comment}"}).status_code == 201
+    assert client.post(path, json={"rating": c.comment, "comment": c.comment}).status_code == 422
+
+
 def crashes(run: Run) -> None:
     client, c = run.client, run.canaries
     for method, path in (("GET", "/sentry-debug"), ("POST", "/broken/view"), ("POST", "/broken/sync")):
@@ -226,6 +250,9 @@ def admin(run: Run) -> None:
     client.post(f"/broken/sync?q={c.query}", data=form)
 
 
+KINDS_OF_ITEM = ("event", "transaction", "log", "trace_metric", "sessions", "profile_chunk")
+
+
 def assert_sent_in_full(run: Run) -> None:
     """That the canaries were really on their way, and that the events told of everything else."""
     assert {error.code for error in errors.ALL} < run.codes
@@ -233,6 +260,7 @@ def assert_sent_in_full(run: Run) -> None:
     c = run.canaries
     expected = {"prompt": c.prompt, "system_prompt": c.system_prompt, "key": c.provider_key}
     assert leaked(expected, asked).keys() == expected.keys()
+    assert [kind for kind in KINDS_OF_ITEM if not run.ingest.items(kind)] == []
     events = run.ingest.items("event")
     assert {"provider-error", "fake", "authentication"} in [set(event.get("fingerprint") or []) for event in events]
     reasons = [event["contexts"].get("provider_error", {}).get("reason") for event in events]

@@ -40,6 +40,8 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     else:
         with sessions.uncounted() if scope["path"].startswith(sentry.UNTRACED) else nullcontext():
             await django_app(scope, bounded(scope, receive, privacy.begin(scope)), send)
+            # Not after an exception: gunicorn logs that one once it is out of here.
+            privacy.end()
 
 
 def bounded(scope: Message, receive: Receive, supplied: privacy.Supplied) -> Receive:

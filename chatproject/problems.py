@@ -21,7 +21,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conversation_not_found": (404, "There is no such conversation"),
     "message_not_found": (404, "There is no such message"),
     "method_not_allowed": (405, "This method is not supported here"),
-    "turn_in_progress": (409, "The conversation is answering another message"),
+    "turn_in_progress": (409, "An answer is still under way"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request does not fit"),

@@ -138,7 +138,6 @@ async def give_feedback(request: ApiRequest, conversation_id: UUID, message_id: 
     The comment goes to the people who run the server, and to their Sentry if they have it so.
     """
     given = await db.run(feedback.give, request.user, conversation_id, message_id, body.rating, body.comment or "")
-    feedback.tell_sentry(given)
     return Status(201 if given.created else 200, given.feedback)
 
 

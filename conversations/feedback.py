@@ -1,6 +1,7 @@
 """What users think of the answers: one rating, with or without words, for each message and user."""
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -9,9 +10,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from chatproject.observability.feedback import UserFeedback, send
+from chatproject.observability.limiter import Limiter
 from chatproject.problems import Problem
 from conversations.links import admin_url
-from conversations.models import Feedback, Message, Rating, Role, Status
+from conversations.models import Conversation, Feedback, Message, Rating, Role, Status
+
+few = Limiter(10)
+"""Lets what is said of one answer go to Sentry ten times at once, then every ten seconds; the database has the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +41,17 @@ def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, c
         message=message, user=owner, defaults={"rating": rating, "comment": comment}
     )
     feedback.message, feedback.user = message, owner  # loaded already; async code may not load them
-    return Given(feedback=feedback, created=created, changed=before != (rating, comment))
+    given = Given(feedback=feedback, created=created, changed=before != (rating, comment))
+    transaction.on_commit(partial(tell_sentry, given))  # here, since a client may leave before it has its answer
+    return given
 
 
 def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
-    """The message, once it is an answer that has ended; see `give`. Locked, so that nobody deletes it meanwhile."""
-    mine = Message.objects.filter(conversation=conversation_id, conversation__owner=owner)
-    message = mine.select_for_update(of=("self",)).filter(pk=message_id).first()
-    if message is None:
+    """The message, once it is an answer that has ended; see `give`."""
+    # Locked, so that nobody deletes it meanwhile; whoever deletes locks the same row.
+    mine = Conversation.objects.select_for_update().filter(pk=conversation_id, owner=owner).first()
+    message = mine and Message.objects.filter(conversation=mine, pk=message_id).first()
+    if not message:
         raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
     if message.role != Role.ASSISTANT:
         wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
@@ -59,6 +67,10 @@ def tell_sentry(given: Given) -> None:
     feedback, message, user = given.feedback, given.feedback.message, given.feedback.user
     if not (settings.SENTRY_SEND_FEEDBACK and given.changed and message.trace_id):
         return
+    if few({"fingerprint": ["feedback", str(message.pk)]}, {}) is None:
+        return
+    # The worker has died, if this is an answer that never ended.
+    outcome = Status.INTERRUPTED if message.status == Status.STREAMING else message.status
     send(
         UserFeedback(
             text=feedback.comment.strip() or f"Rated {feedback.rating}, without a comment.",
@@ -75,7 +87,7 @@ def tell_sentry(given: Given) -> None:
                 "request_id": message.request_id,
                 "provider": message.provider,
                 "model": message.model,
-                "chat.outcome": message.status,
+                "chat.outcome": outcome,
             },
         )
     )

@@ -18,6 +18,11 @@ from providers.pricing import cost_usd
 
 logger = logging.getLogger(__name__)
 
+MODELS = 50
+"""Models besides the configured ones that a worker tells apart in metrics."""
+
+_models: set[str] = set()
+
 
 def describe(turn: Turn) -> None:
     """Tells Sentry whose turn this is, before anything can fail."""
@@ -72,7 +77,7 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
         error.code,
         level=error.level,
         fingerprint=["provider-error", turn.provider.name, error.code],
-        contexts={"provider_error": facts(error)},
+        details=lambda: {"provider_error": facts(error)},
         safe_text=True,
     )
     logger.warning("turn %s failed: %s %s", turn.id, turn.provider.name, error.code)
@@ -174,13 +179,10 @@ def close_span(span: GenAISpan, turn: Turn) -> None:
 def measure(turn: Turn) -> None:
     """Counts the turn, once, when it is stored."""
     message, provider = turn.message, turn.provider
-    asked = turn.request.model
-    # A caller may ask for any name. One that the provider has not answered to would make a time series of its own.
-    known = asked in (provider.model, provider.fallback_model) or turn.first_token is not None
     metrics.turn(
         outcome=message.status,
         provider=provider.name,
-        model=asked if known else "other",
+        model=model_of_series(turn),
         trace_id=message.trace_id,
         time_to_first_token_ms=message.ttft_ms,
         duration_ms=message.latency_ms,
@@ -188,3 +190,14 @@ def measure(turn: Turn) -> None:
         output_tokens=message.completion_tokens,
         cost_usd=message.cost_usd,
     )
+
+
+def model_of_series(turn: Turn) -> str:
+    """The model asked for, or `other`: a caller may ask for any name, and each would make a time series of its own."""
+    provider, asked = turn.provider, turn.request.model
+    if asked in (provider.model, provider.fallback_model):
+        return asked
+    # Some servers answer to every name, so that an answer alone proves nothing.
+    if turn.first_token is not None and len(_models) < MODELS:
+        _models.add(asked)
+    return asked if asked in _models else "other"

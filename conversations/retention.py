@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from conversations.models import Conversation
@@ -18,11 +19,18 @@ def count_before(moment: datetime) -> int:
 def delete_before(moment: datetime) -> int:
     """Deletes those conversations with their messages, oldest first, and returns how many there were."""
     deleted = 0
-    while ids := list(_before(moment).order_by("last_activity_at").values_list("pk", flat=True)[:BATCH]):
-        # The condition again: somebody may have gone on with one of them meanwhile.
-        _, rows = _before(moment).filter(pk__in=ids).delete()
-        deleted += rows.get(Conversation._meta.label, 0)
+    while batch := _delete_some(moment):
+        deleted += batch
     return deleted
+
+
+@transaction.atomic
+def _delete_some(moment: datetime) -> int:
+    # Locked: a turn that begins now waits, and then finds nothing, where it would else write into what is deleted.
+    some = _before(moment).select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
+    ids = list(some.order_by("last_activity_at").values_list("pk", flat=True)[:BATCH])
+    Conversation.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def _before(moment: datetime) -> QuerySet[Conversation]:

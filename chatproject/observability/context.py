@@ -96,10 +96,12 @@ def capture(
     level: str = "error",
     fingerprint: list[str] | None = None,
     contexts: Mapping[str, Mapping[str, Any]] | None = None,
+    details: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None,
     safe_text: bool = False,
 ) -> str | None:
     """Sends one event for `exc`, linked to the active span. Returns its id, or None when nothing was sent.
 
+    `details` makes further contexts, of plain JSON, once it is certain that the event goes.
     `safe_text`: the exception's text is ours, word for word, so that nothing has to be cut out of it.
     """
     if not sentry_sdk.is_initialized():
@@ -107,7 +109,7 @@ def capture(
     mechanism = {"type": "chat", "handled": handled}
     with capture_internal_exceptions(), sentry_sdk.new_scope() as scope:
         event, hint = event_from_exception(exc, client_options=sentry_sdk.get_client().options, mechanism=mechanism)
-        hint["safe_text"] = safe_text
+        hint |= {"safe_text": safe_text, "details": details}
         scope.set_level(level)  # type: ignore[arg-type]
         scope.fingerprint = fingerprint
         for name, values in (contexts or {}).items():

@@ -36,17 +36,22 @@ def unit(name: str) -> Iterator[None]:
     parent = sentry_sdk.get_current_span()
     # Not entered: that costs a fork of the scope, and nothing in a unit asks which span is the active one. Nor would
     # it be right to let `with` say how the unit ended: one that refuses, an unknown conversation say, has not failed.
-    span = parent.start_child(op="db", name=name) if parent is not None and parent.sampled else None
+    span: Any = None
+    with capture_internal_exceptions():
+        if parent is not None and parent.sampled:
+            span = parent.start_child(op="db", name=name)
     _unit.set(span)
     try:
         yield
     except Error:
-        if span is not None:
-            span.set_status("internal_error")
+        with capture_internal_exceptions():
+            if span is not None:
+                span.set_status("internal_error")
         raise
     finally:
-        if span is not None:
-            span.finish()
+        with capture_internal_exceptions():
+            if span is not None:
+                span.finish()
 
 
 def quieten() -> None:
@@ -68,7 +73,7 @@ def hooked(plain: Execute, sdks: Execute) -> Execute:
             raise
         finally:
             if unit is not None and time.time() - started > SLOW:
-                # Its parameters are not told.
-                unit.start_child(op="db.sql.query", name=str(sql), start_timestamp=started).finish()
+                with capture_internal_exceptions():  # its parameters are not told
+                    unit.start_child(op="db.sql.query", name=str(sql), start_timestamp=started).finish()
 
     return run

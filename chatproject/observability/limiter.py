@@ -41,7 +41,7 @@ class Limiter:
 
     def __call__(self, event: Event, hint: Hint) -> Event | None:
         """The event, or None when it is one too many; the SDK's capture then returns no id."""
-        # before_send also sees cron check-ins and feedback, which are no errors; those have no type.
+        # before_send also sees cron check-ins, which are no errors; those have no type.
         if not self._burst or event.get("type"):
             return event
         with self._lock:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
+from sentry_sdk.utils import capture_internal_exceptions
 
 from chatproject.observability import telemetry
 
@@ -69,10 +70,11 @@ class SentryHandler(logging.Handler):
     """Sends each record as a Sentry log, with what is known of FIELDS as its attributes."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text, number = SEVERITIES.get(record.levelno, ("info", 9))
-        attributes = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
-        attributes["logger.name"] = record.name
-        telemetry.log(text, number, record.getMessage(), record.created, attributes.get("trace_id"), attributes)
+        with capture_internal_exceptions():
+            text, number = SEVERITIES.get(record.levelno, ("info", 9))
+            attributes = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+            attributes["logger.name"] = record.name
+            telemetry.log(text, number, record.getMessage(), record.created, attributes.get("trace_id"), attributes)
 
 
 SEVERITIES = {

@@ -19,7 +19,7 @@ from django.conf import settings
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import safe_str
 
-from chatproject.observability.redaction import CUT, redact
+from chatproject.observability.redaction import CUT, redact, runs
 
 # Request headers that may travel; every other value is filtered, so a new secret header cannot leak.
 HEADERS = ["accept", "accept-encoding", "content-length", "content-type", "host", "user-agent", "x-request-id"]
@@ -57,6 +57,11 @@ def begin(scope: Mapping[str, Any]) -> Supplied:
     return supplied
 
 
+def end() -> None:
+    """The request is over: its body must not stay until the connection's next one."""
+    _supplied.set(None)
+
+
 def note(texts: Callable[[], Iterable[str]]) -> None:
     """Adds what else no error's text of this request may repeat; only called when there is one."""
     (_supplied.get() or begin({})).more.append(texts)
@@ -65,7 +70,10 @@ def note(texts: Callable[[], Iterable[str]]) -> None:
 def told(text: str) -> str:
     """`text` as Sentry and the log may have it."""
     supplied = _supplied.get()
-    return redact(text, supplied.texts() if supplied else (), secrets())
+    try:
+        return redact(text, supplied.texts() if supplied else (), secrets())
+    except Exception:  # what is said about a failure must not be another
+        return CUT
 
 
 @lru_cache(maxsize=1_000)
@@ -74,7 +82,10 @@ def name(text: str) -> str:
 
     It is not held against the prompt, which has a word like `stop` as often as not; a name of one word may repeat it.
     """
-    return text if NAME.fullmatch(text) and redact(text, (), secrets()) == text else CUT
+    folded = text.casefold()
+    secret = "\n".join(secrets()).casefold()
+    shares = any(run in secret for run in runs(folded, 8)) or folded in secret.split("\n")
+    return text if NAME.fullmatch(text) and not shares else CUT
 
 
 def text_of(exc: BaseException) -> str:
@@ -154,7 +165,10 @@ class RedactTracebacks(logging.Filter):
             try:
                 # Of a task that nobody awaited: there is no telling whose request it was.
                 text = CUT if record.name == "asyncio" else text_of(exc)
-                record.msg, record.args = record.getMessage().replace(safe_str(exc) or CUT, text), ()
+                message = record.getMessage()
+                # asyncio's further lines hold the exception's repr, which is not its text.
+                message = message.split("\n", 1)[0] if record.name == "asyncio" else message
+                record.msg, record.args = message.replace(safe_str(exc) or CUT, text), ()
                 record.exc_text = traceback_of(exc, text)
             except Exception:  # the log must not break what it tells of
                 record.exc_text = type(exc).__name__

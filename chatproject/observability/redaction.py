@@ -8,7 +8,8 @@ when the prompt has them; that is the price.
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import unquote
 
 LIMIT = 300
@@ -20,11 +21,14 @@ LOOKED_AT = 2_000
 RUN = 4
 """Characters of a secret in a row, or of a supplied word inside a longer one, that are too many."""
 
+LONG_RUN = 8
+"""Characters of an encoded secret in a row that are too many."""
+
 LONGEST_WORD = 40
 """A longer one is no prose but something encoded."""
 
-SUPPLIED_LIMIT = 2_000_000
-"""Characters. Beyond, comparing would hold up the event loop, and there is hardly a word that would stay."""
+SUPPLIED_LIMIT = 200_000
+"""Characters. Beyond, comparing would hold up the event loop (20 ms), and there is hardly a word that would stay."""
 
 CUT = "…"
 WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+", re.I)
@@ -33,16 +37,19 @@ PUNCTUATION = re.compile(r"[^\sa-z0-9\x80-\U0010ffff]{3,}", re.I)
 ESCAPE = re.compile(r"\\u\{?([0-9a-f]{1,6})\}?|\\x([0-9a-f]{2})|\\([0-7]{3})|\\([nrtbf])|\\(.)", re.I | re.S)
 
 
-def redact(text: str, supplied: Iterable[str], secrets: Iterable[str] = ()) -> str:
+def redact(text: str, supplied: Iterable[str], secrets: Collection[str] = ()) -> str:
     """`text` without any word that `supplied` or `secrets` may have put there; at most LIMIT characters.
 
     A word is cut when it occurs inside a supplied string, holds one of its words (of RUN characters or more), is a
-    part of a secret or shares RUN characters in a row with it, or is not ASCII: there are too many ways to write those.
+    part of a secret or shares RUN characters in a row with it (LONG_RUN when it is encoded), or is not ASCII: there
+    are too many ways to write those.
     """
-    decoded = decode(text[:LOOKED_AT])
-    known, secret = plain(supplied), plain(secrets)
-    if decoded is None or len(known) > SUPPLIED_LIMIT:
-        return CUT if text else ""
+    if not text:
+        return ""
+    decoded, known, secret = decode(text[:LOOKED_AT]), plain(supplied), plain(secrets)
+    if decoded is None or known is None or secret is None:
+        return CUT
+    ciphers = "\n".join(cipher for text in secrets for cipher in encoded(text))
     words = {word for word in WORD.findall(known) if len(word) >= RUN}
 
     def keep_or_cut(match: re.Match[str]) -> str:
@@ -51,6 +58,7 @@ def redact(text: str, supplied: Iterable[str], secrets: Iterable[str] = ()) -> s
             return CUT
         # A single character of a key tells nothing, and every key has an "s" for "provider's".
         shares = (len(word) > 1 and word in secret) or any(run in secret for run in runs(word, RUN))
+        shares = shares or any(run in ciphers for run in runs(word, LONG_RUN))
         return CUT if shares or not words.isdisjoint(pieces(word)) else match[0]
 
     result = WORD.sub(keep_or_cut, decoded.replace(CUT, " "))
@@ -61,7 +69,10 @@ def redact(text: str, supplied: Iterable[str], secrets: Iterable[str] = ()) -> s
 def decode(text: str) -> str | None:
     """`text` without JSON, URL, HTML and backslash escapes, however often applied; None when there is no end to it."""
     for _ in range(5):
-        decoded = ESCAPE.sub(unescape, html.unescape(unquote(text, errors="replace")))
+        try:
+            decoded = ESCAPE.sub(unescape, html.unescape(unquote(text, errors="replace")))
+        except ValueError:  # a character's number of thousands of digits
+            return None
         if decoded == text:
             return text
         text = decoded
@@ -79,13 +90,31 @@ def unescape(match: re.Match[str]) -> str:
     return chr(number) if number < 0x80 else "\ufffd"
 
 
-def plain(texts: Iterable[str]) -> str:
-    """All of them, as they are and decoded, in the form in which words are compared: casefolded, without accents."""
-    forms = "\n".join(form for text in texts for form in {text, decode(text) or ""})
+def plain(texts: Iterable[str]) -> str | None:
+    """All of them, as they are and decoded, in the form in which words are compared: casefolded, without accents.
+
+    None when that is too much, or cannot be decoded.
+    """
+    found: list[str] = []
+    length = 0
+    for text in texts:
+        length += len(text)
+        decoded = decode(text) if length <= SUPPLIED_LIMIT else None
+        if decoded is None:
+            return None
+        found += {text, decoded}
+    forms = "\n".join(found)
     if not forms.isascii():
         # Word boundaries are not kept: "caf\u00e9" must match an echo that lost its accent.
         forms = unicodedata.normalize("NFKD", forms.casefold()).encode("ascii", "ignore").decode()
     return forms.casefold()
+
+
+def encoded(secret: str) -> Iterator[str]:
+    """In hexadecimal, and in base64 wherever it starts in what is encoded, as after a user's name; casefolded."""
+    yield secret.encode().hex()
+    for before in range(3):
+        yield b64encode(b"-" * before + secret.encode()).decode().casefold()
 
 
 def runs(word: str, length: int) -> Iterable[str]:

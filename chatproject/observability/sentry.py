@@ -17,7 +17,7 @@ from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.types import Event, Hint, SamplingContext
-from sentry_sdk.utils import Dsn
+from sentry_sdk.utils import Dsn, capture_internal_exceptions
 
 from chatproject.observability import database, serializer
 from chatproject.observability.context import keep_status
@@ -92,6 +92,9 @@ def before_send(limiter: Limiter) -> Callable[[Event, Hint], Event | None]:
         if limiter(event, hint) is None:
             note_held_back(event)
             return None
+        if details := hint.get("details"):
+            with capture_internal_exceptions():
+                event.setdefault("contexts", {}).update(details())
         return cut_exception_texts(event, hint)
 
     return limit_and_cut

@@ -13,7 +13,9 @@ def note_held_back(event: Event) -> None:
     fails all the time would look healthy.
     """
     with capture_internal_exceptions():
-        session = sentry_sdk.get_isolation_scope()._session
+        scope = sentry_sdk.get_isolation_scope()
+        scope._last_event_id = None  # of another event of this request, which this one's answer must not name
+        session = scope._session
         if session is not None:
             exceptions = (event.get("exception") or {}).get("values") or []
             crashed = any((exception.get("mechanism") or {}).get("handled") is False for exception in exceptions)

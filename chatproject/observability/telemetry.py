@@ -28,33 +28,33 @@ def metric(
     attributes: Mapping[str, Value] | None = None,
 ) -> None:
     """Queues one metric."""
-    item: Metric = {
-        "timestamp": time.time(),
-        "trace_id": trace_id,
-        "span_id": None,
-        "name": name,
-        "type": kind,
-        "value": float(value),
-        "unit": unit,
-        "attributes": {**of_the_process(), **(attributes or {})},
-    }
     with capture_internal_exceptions():
+        item: Metric = {
+            "timestamp": time.time(),
+            "trace_id": trace_id,
+            "span_id": None,
+            "name": name,
+            "type": kind,
+            "value": float(value),
+            "unit": unit,
+            "attributes": {**of_the_process(), **(attributes or {})},
+        }
         if batcher := sentry_sdk.get_client().metrics_batcher:
             batcher.add(item)
 
 
 def log(level: str, number: int, body: str, when: float, trace_id: str | None, attributes: Mapping[str, Value]) -> None:
     """Queues one log line, of `when` in seconds of the epoch. `level` and `number` are OpenTelemetry's severity."""
-    item: Log = {
-        "severity_text": level,
-        "severity_number": number,
-        "body": body,
-        "time_unix_nano": int(when * 1e9),
-        "trace_id": trace_id,
-        "span_id": None,
-        "attributes": {**of_the_process(), **attributes},
-    }
     with capture_internal_exceptions():
+        item: Log = {
+            "severity_text": level,
+            "severity_number": number,
+            "body": body,
+            "time_unix_nano": int(when * 1e9),
+            "trace_id": trace_id,
+            "span_id": None,
+            "attributes": {**of_the_process(), **attributes},
+        }
         if batcher := sentry_sdk.get_client().log_batcher:
             batcher.add(item)
 

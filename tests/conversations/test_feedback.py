@@ -248,6 +248,13 @@ def test_what_is_said_again_is_sent_once(client: Client, server_ingest: Ingest, 
     assert told == [("down", "Wrong."), ("down", "Still wrong."), ("up", "Still wrong.")]
 
 
+def test_a_user_who_cannot_decide_does_not_flood_sentry(client: Client, server_ingest: Ingest, answer: Json) -> None:
+    for number in range(30):
+        rate(client, answer, comment=str(number))
+    settle(client, server_ingest)
+    assert 1 <= len(sent(server_ingest, answer)) < 20
+
+
 def test_it_can_be_kept_from_sentry(start_server: StartServer, ingest: Ingest) -> None:
     client = start_server(SENTRY_DSN=ingest.dsn, SENTRY_SEND_FEEDBACK="false").client()
     assert rate(client, turn(client), comment="For your eyes only.").status_code == 201

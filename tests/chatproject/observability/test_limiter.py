@@ -73,7 +73,6 @@ def test_each_kind_of_failure_has_a_limit_of_its_own() -> None:
 def test_what_is_no_error_is_not_limited() -> None:
     limiter = Limiter(1, Clock())
     assert passed(limiter, {"type": "check_in"}, 5) == 5
-    assert passed(limiter, {"type": "feedback"}, 5) == 5
 
 
 def test_0_is_no_limit() -> None:

@@ -103,6 +103,19 @@ def test_an_event_that_sentry_asked_us_to_hold_back_has_no_id(start_server: Star
     assert not client.get("/sentry-debug").json().get("sentry_event_id")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_that_cannot_be_decoded_changes_nothing_for_its_user(
+    start_server: StartServer, ingest: Ingest, stream: bool
+) -> None:
+    client = start_server(SENTRY_DSN=ingest.dsn).client()
+    body = {"message": "&#" + "9" * 5_000 + ";", "model": "status-500", "stream": stream}
+    answer = client.post("/api/chat", json=body)
+    assert answer.status_code == (200 if stream else 502)
+    [event] = ingest.wait("event")
+    assert event["contexts"]["provider_error"]["reason"] == "…"
+    assert event["event_id"] in answer.text
+
+
 # Telemetry that breaks
 
 

@@ -122,3 +122,13 @@ def test_no_four_characters_of_a_prompts_word_are_ever_left(canary: str, prose: 
 
 def shares_four(canary: str, left: str) -> bool:
     return any(canary[start : start + 4] in left.casefold() for start in range(len(canary) - 3))
+
+
+def test_a_text_that_cannot_be_decoded_is_cut_as_a_whole() -> None:
+    bomb = "&#" + "9" * 5_000 + ";"
+    assert redact("Rate limit reached", [bomb]) == CUT
+    assert redact(bomb, []) == CUT
+
+
+def test_nothing_is_compared_with_more_than_can_be_compared_in_time() -> None:
+    assert redact("Rate limit reached", ["x" * 100_000, "y" * 100_001]) == CUT

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
+from chatproject.observability import privacy
 from chatproject.observability.feedback import UserFeedback, send
 from chatproject.observability.limiter import Limiter
 from chatproject.problems import Problem
@@ -42,13 +43,14 @@ def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, c
     )
     feedback.message, feedback.user = message, owner  # loaded already; async code may not load them
     given = Given(feedback=feedback, created=created, changed=before != (rating, comment))
-    transaction.on_commit(partial(tell_sentry, given))  # here, since a client may leave before it has its answer
+    # Here, since a client may leave before it has its answer. Robust: what Sentry is told cannot fail what is stored.
+    transaction.on_commit(partial(tell_sentry, given), robust=True)
     return given
 
 
 def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
     """The message, once it is an answer that has ended; see `give`."""
-    # Locked, so that nobody deletes it meanwhile; whoever deletes locks the same row.
+    # Locked, so that nobody deletes it meanwhile: the API's deletion and the retention lock the same row.
     mine = Conversation.objects.select_for_update().filter(pk=conversation_id, owner=owner).first()
     message = mine and Message.objects.filter(conversation=mine, pk=message_id).first()
     if not message:
@@ -63,7 +65,7 @@ def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
 
 
 def tell_sentry(given: Given) -> None:
-    """Sends what is new, tied to the turn's event and trace, unless SENTRY_SEND_FEEDBACK says not to. Never raises."""
+    """Sends what is new, tied to the turn's event and trace, unless SENTRY_SEND_FEEDBACK says not to."""
     feedback, message, user = given.feedback, given.feedback.message, given.feedback.user
     if not (settings.SENTRY_SEND_FEEDBACK and given.changed and message.trace_id):
         return
@@ -86,7 +88,7 @@ def tell_sentry(given: Given) -> None:
                 "message_id": str(message.pk),
                 "request_id": message.request_id,
                 "provider": message.provider,
-                "model": message.model,
+                "model": privacy.name(message.model),
                 "chat.outcome": outcome,
             },
         )

@@ -27,8 +27,9 @@ LONG_RUN = 8
 LONGEST_WORD = 40
 """A longer one is no prose but something encoded."""
 
-SUPPLIED_LIMIT = 200_000
-"""Characters. Beyond, comparing would hold up the event loop (20 ms), and there is hardly a word that would stay."""
+SUPPLIED_LIMIT = 50_000
+"""Characters. Beyond, comparing would hold up the event loop (it takes 20 ms at this length), and hardly a word would
+stay."""
 
 CUT = "…"
 WORD = re.compile(r"[a-z0-9\x80-\U0010ffff]+", re.I)

@@ -15,6 +15,8 @@ from sentry_sdk.consts import VERSION
 from sentry_sdk.types import Log, Metric
 from sentry_sdk.utils import capture_internal_exceptions
 
+from chatproject.observability import context
+
 Value = str | int | float | bool
 
 
@@ -31,7 +33,7 @@ def metric(
     with capture_internal_exceptions():
         item: Metric = {
             "timestamp": time.time(),
-            "trace_id": trace_id,
+            "trace_id": trace_id or context.trace_id(),  # Relay drops a metric without one
             "span_id": None,
             "name": name,
             "type": kind,
@@ -51,7 +53,7 @@ def log(level: str, number: int, body: str, when: float, trace_id: str | None, a
             "severity_number": number,
             "body": body,
             "time_unix_nano": int(when * 1e9),
-            "trace_id": trace_id,
+            "trace_id": trace_id or context.trace_id(),
             "span_id": None,
             "attributes": {**of_the_process(), **attributes},
         }

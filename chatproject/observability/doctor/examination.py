@@ -25,6 +25,7 @@ class Configuration:
     profiles_sample_rate: float
     send_default_pii: bool
     include_prompts: bool
+    enable_logs: bool
     event_url: str
     auth_token: str = dataclasses.field(repr=False)
     org: str
@@ -46,6 +47,7 @@ class Configuration:
             "profiles_sample_rate": self.profiles_sample_rate,
             "send_default_pii": self.send_default_pii,
             "include_prompts": self.include_prompts,
+            "logs": self.enable_logs,
             "api": self.url or servers.api_url(self.dsn),
             "auth_token": bool(self.auth_token),
             "proxy": proxy,
@@ -149,6 +151,15 @@ class Examination:
         template = self.configuration.event_url.replace("{event_id}", self.sample.event_id)
         return (stored.url if stored else "") or template or None
 
+    def _switched_off(self) -> list[str]:
+        configuration = self.configuration
+        sent = {
+            "transactions": configuration.traces_sample_rate > 0,
+            "profiles": configuration.profiles_sample_rate > 0,
+            "logs": configuration.enable_logs,
+        }
+        return [kind for kind, on in sent.items() if not on]
+
     def _facts(self, answers: list[Outcome], stored: storage.Storage | None) -> oddities.Facts:
         configuration, first = self.configuration, answers[0] if answers else Outcome()
         project = stored.project if stored else None
@@ -167,6 +178,7 @@ class Examination:
             project_slug=project.slug if project else configuration.project,
             dsn_project=Dsn(self.dsn).project_id if self.dsn else "",
             slug_project=project.id if project else "",
+            switched_off=", ".join(self._switched_off()) if self.dsn else "",
         )
 
 

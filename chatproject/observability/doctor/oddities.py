@@ -40,6 +40,8 @@ class Facts:
     dsn_project: str = ""
     slug_project: str = ""
     """The number of the project that SENTRY_PROJECT names, as the API has it."""
+    switched_off: str = ""
+    """What the server itself does not send, in words."""
 
     @property
     def production(self) -> bool:
@@ -76,6 +78,12 @@ CHECKS = (
         lambda facts: facts.profiles_sample_rate > 0 and facts.traces_sample_rate == 0,
         "Profiling is on and tracing off: only traced work is profiled, so no profile is ever made.",
         "Set SENTRY_TRACES_SAMPLE_RATE above 0, or SENTRY_PROFILES_SAMPLE_RATE=0.",
+    ),
+    Check(
+        "switched_off",
+        lambda facts: bool(facts.switched_off),
+        "The server itself sends no {facts.switched_off}, whatever became of those sent here: they are switched off.",
+        "If they are wanted: SENTRY_TRACES_SAMPLE_RATE, SENTRY_PROFILES_SAMPLE_RATE above 0, SENTRY_ENABLE_LOGS=true.",
     ),
     Check(
         "pii_in_production",

@@ -42,6 +42,7 @@ def configuration(facts: Facts, paint: Paint) -> Iterator[str]:
     yield from row("release", shown["release"] or "none")
     yield from row("tracing", share(shown["traces_sample_rate"], "requests"))
     yield from row("profiling", share(shown["profiles_sample_rate"], "worker processes, of their traced work"))
+    yield from row("Sentry logs", "our log lines are sent" if shown["logs"] else "not sent")
     yield from row("PII", "users and IP addresses are sent" if shown["send_default_pii"] else "not sent")
     yield from row("prompts", "message text is sent" if shown["include_prompts"] else "not sent")
     yield from row("proxy", shown["proxy"])

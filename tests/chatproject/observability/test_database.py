@@ -1,5 +1,7 @@
 """The spans of database work."""
 
+from datetime import datetime
+
 import sentry_sdk
 
 from tests.chatproject.observability.test_sentry import python
@@ -43,6 +45,12 @@ def transaction(ingest: Ingest, name: str) -> Json:
     return dict(found[0])
 
 
+def duration(span: Json) -> float:
+    """In seconds."""
+    begun, ended = (datetime.fromisoformat(span[name]) for name in ("start_timestamp", "timestamp"))
+    return (ended - begun).total_seconds()
+
+
 def database_spans(transaction: Json) -> list[str]:
     return [span["description"] for span in transaction["spans"] if span["op"].startswith("db")]
 
@@ -67,6 +75,7 @@ def test_a_slow_statement_in_a_unit_has_a_span_without_its_parameters(ingest: In
     unit, slow, *_ = [span for span in sent["spans"] if span["description"] != "connect"]
     assert (unit["description"], slow["op"]) == ("slow", "db.sql.query")
     assert slow["parent_span_id"] == unit["span_id"]
+    assert 0.1 < duration(slow) <= duration(unit)
     assert slow["description"].endswith("WHERE i <> %s")
     assert "SELECT 1" not in database_spans(sent)
     assert b"987654321" not in b"".join(ingest.raw)

@@ -1,5 +1,6 @@
 """The figures of the turns, as Sentry receives them from the running server."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -97,6 +98,7 @@ def test_the_live_turns_are_gauged_as_they_come_and_go(start_server: StartServer
     poll(lambda: client.messages(conversations[0])[-1]["status"] == "cancelled")
     stopped(server, client)
     gauges = received(ingest, "chat.live_streams")
+    assert all(re.fullmatch("[0-9a-f]{32}", gauge["trace_id"]) for gauge in gauges), "Relay drops one without"
     assert {gauge["type"] for gauge in gauges} == {"gauge"}
     assert [gauge["value"] for gauge in gauges] == [1, 2, 1, 0]
 

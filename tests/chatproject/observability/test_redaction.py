@@ -131,4 +131,4 @@ def test_a_text_that_cannot_be_decoded_is_cut_as_a_whole() -> None:
 
 
 def test_nothing_is_compared_with_more_than_can_be_compared_in_time() -> None:
-    assert redact("Rate limit reached", ["x" * 100_000, "y" * 100_001]) == CUT
+    assert redact("Rate limit reached", ["x" * 25_000, "y" * 25_001]) == CUT

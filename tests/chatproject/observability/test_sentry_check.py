@@ -305,6 +305,7 @@ def test_without_a_token_the_api_is_not_asked(check: Check, ingest: Ingest, api:
 
 def test_a_sound_set_up_is_not_odd(check: Check, ingest: Ingest, settings: Settings) -> None:
     settings.SENTRY_RELEASE = "1.2.3"
+    settings.SENTRY_ENABLE_LOGS = True  # as with a DSN in the environment
     assert odd(check(ingest.dsn)) == set()
 
 
@@ -316,6 +317,7 @@ def test_it_takes_the_settings_into_account(check: Check, ingest: Ingest, settin
     settings.SENTRY_SEND_DEFAULT_PII = settings.SENTRY_INCLUDE_PROMPTS = True
     assert odd(check(ingest.dsn)) == {
         "profiling_without_tracing",
+        "switched_off",
         "pii_in_production",
         "prompts_in_production",
         "release_missing",

@@ -61,6 +61,7 @@ def configuration() -> Configuration:
         profiles_sample_rate=settings.SENTRY_PROFILES_SAMPLE_RATE,
         send_default_pii=settings.SENTRY_SEND_DEFAULT_PII,
         include_prompts=settings.SENTRY_INCLUDE_PROMPTS,
+        enable_logs=settings.SENTRY_ENABLE_LOGS,
         event_url=settings.SENTRY_EVENT_URL,
         auth_token=settings.SENTRY_AUTH_TOKEN,
         org=settings.SENTRY_ORG,

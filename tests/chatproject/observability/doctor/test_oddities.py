@@ -20,6 +20,7 @@ SOUND = Facts(environment="production", release="1.2.3", traces_sample_rate=0.1,
 
 ODD: list[tuple[str, dict[str, Any], str]] = [
     ("profiling_without_tracing", {"traces_sample_rate": 0.0}, "Profiling is on and tracing off"),
+    ("switched_off", {"switched_off": "profiles, logs"}, "sends no profiles, logs"),
     ("pii_in_production", {"send_pii": True}, "IP addresses"),
     ("prompts_in_production", {"include_prompts": True}, "text of production's messages"),
     ("release_missing", {"release": ""}, "no release"),

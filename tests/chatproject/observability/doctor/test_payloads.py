@@ -122,7 +122,8 @@ def test_a_profile_has_the_same_shape(pair: tuple[Items, Items]) -> None:
     assert kinds(ours) == kinds(theirs)
     assert kinds(ours["profile"]) == kinds(theirs["profile"])
     assert kinds(ours["profile"]["samples"][0]) == kinds(theirs["profile"]["samples"][0])
-    assert ours["profile"]["frames"][0].keys() == theirs["profile"]["frames"][0].keys()
+    # On some runs the SDK notes whether a frame is the application's, on others not.
+    assert ours["profile"]["frames"][0].keys() == theirs["profile"]["frames"][0].keys() - {"in_app"}
     assert len(ours["profile"]["samples"]) > 1
 
 

@@ -12,6 +12,7 @@ CONFIGURATION = {
     "profiles_sample_rate": 0.0,
     "send_default_pii": False,
     "include_prompts": False,
+    "logs": True,
     "api": "https://sentry.example.com",
     "auth_token": True,
     "proxy": "",

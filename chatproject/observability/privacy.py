@@ -27,6 +27,8 @@ SAFE_HEADERS = {name.encode() for name in (*HEADERS, "connection")}
 NAME = re.compile(r"[a-z0-9._:/@+-]{0,128}", re.I)
 DATABASE = ("django.db", "psycopg", "sqlite3")
 """Modules of exceptions whose further lines (DETAIL: ...) show rows."""
+QUOTED = re.compile(r'\b(?:at|column|constraint|database|name|relation|role|socket|table|user) "[^"]*"|".*')
+"""In their first line: something that has a name, or else a value, which may hold quotes as well."""
 
 
 @dataclass(slots=True)
@@ -95,9 +97,9 @@ def text_of(exc: BaseException) -> str:
 
 def told_of(module: str, text: str) -> str:
     """The text of an exception whose class is of `module`."""
-    if module.startswith(DATABASE):
-        text = text.split("\n", 1)[0]
-    return told(text)
+    if not module.startswith(DATABASE):
+        return told(text)
+    return QUOTED.sub(lambda quoted: CUT if quoted[0][0] == '"' else quoted[0], told(text.split("\n", 1)[0]))
 
 
 def strings_of_body(body: bytes) -> Iterator[str]:

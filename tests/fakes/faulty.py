@@ -7,16 +7,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
-from chatproject import urls
+from chatproject import db, urls
 from providers import routing
 from providers.base import ChatRequest, Delta
 
 handler400, handler500 = urls.handler400, urls.handler500
 BUGS = ("bug-before", "bug-mid-stream")
+STATEMENTS = {
+    "null": "UPDATE conversations_conversation SET owner_id = NULL",
+    "unique": "UPDATE auth_user SET username = (SELECT min(username) FROM auth_user)",
+    "number": "SELECT CAST(title AS integer) FROM conversations_conversation",
+    "range": "SELECT CAST('0x' || title AS integer) FROM conversations_conversation",
+    "time": "SELECT CAST(system_prompt AS timestamptz) FROM conversations_conversation",
+    "json": "SELECT CAST(content AS json) FROM conversations_message",
+}
+"""What PostgreSQL refuses with words that quote a row, of which nothing came with the request."""
 
 
 class Buggy:
@@ -65,6 +74,15 @@ async def broken_row(request: HttpRequest) -> HttpResponse:
     raise IntegrityError(f"violates a constraint\nDETAIL:  Failing row contains ({request.GET['row'][::-1]}).")
 
 
+async def broken_statement(request: HttpRequest, name: str) -> HttpResponse:
+    def execute() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(STATEMENTS[name])
+
+    await db.run(execute)
+    return HttpResponse()
+
+
 async def broken_stream(request: HttpRequest) -> StreamingHttpResponse:
     """Breaks outside of all our own handling: the ASGI server hears of it."""
     text = everything(request)
@@ -80,6 +98,7 @@ urlpatterns: list[Any] = [
     path("broken/view", broken_view),
     path("broken/sync", broken_sync_view),
     path("broken/row", broken_row),
+    path("broken/statement/<name>", broken_statement),
     path("broken/stream", broken_stream),
     *urls.urlpatterns,
 ]

@@ -1,151 +1,32 @@
 """Canaries through every situation: none may leave for Sentry or show in the log."""
 
-import json
 import re
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any
+import signal
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
 
 from providers import errors
-from tests.conftest import StartServer
+from tests.chatproject.observability.canaries import ADDRESS, Canaries, Run, canary, configuration, leaked
+from tests.conftest import StartServer, fake
+from tests.fakes.database import manage
 from tests.fakes.echoing import KINDS, EchoingProvider
 from tests.fakes.faulty import BUGS
-from tests.fakes.ingest import KEY, Ingest
-from tests.fakes.server import Server
+from tests.fakes.ingest import Ingest
 from tests.fakes.waiting import poll
 
-ADDRESS = "127.0.0.77"
-"""Of a client that can be told from everything else on the loopback."""
-
-
-def canary() -> str:
-    return secrets.token_hex(12)
-
-
-@dataclass(frozen=True)
-class Canaries:
-    """A unique string for each thing that must not travel."""
-
-    prompt: str = field(default_factory=canary)
-    system_prompt: str = field(default_factory=canary)
-    reply: str = field(default_factory=canary)
-    metadata: str = field(default_factory=canary)
-    title: str = field(default_factory=canary)
-    provider_key: str = field(default_factory=canary)
-    cookie: str = field(default_factory=canary)
-    header: str = field(default_factory=canary)
-    authorization: str = field(default_factory=canary)
-    query: str = field(default_factory=canary)
-    form: str = field(default_factory=canary)
-    row: str = field(default_factory=canary)
-    comment: str = field(default_factory=canary)
-    secret_key: str = field(default_factory=canary)
-    database_password: str = field(default_factory=canary)
-    dsn_secret: str = field(default_factory=canary)
-    user: str = field(default_factory=canary)
-    email: str = field(default_factory=canary)
-
-    def texts(self) -> dict[str, str]:
-        """What SENTRY_INCLUDE_PROMPTS lets travel."""
-        return {"prompt": self.prompt, "system_prompt": self.system_prompt, "reply": self.reply}
-
-    def person(self) -> dict[str, str]:
-        """What SENTRY_SEND_DEFAULT_PII lets travel."""
-        return {"user": self.user, "email": self.email, "address": ADDRESS}
-
-    def secrets(self) -> dict[str, str]:
-        """What never travels."""
-        allowed = self.texts() | self.person()
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in allowed}
-
-
-@dataclass
-class Run:
-    """A server with canaries in its configuration, its Sentry, and what is sent through it."""
-
-    server: Server
-    ingest: Ingest
-    provider: EchoingProvider
-    canaries: Canaries
-    codes: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        c = self.canaries
-        self.provider.reply = c.reply
-        self.client = self.server.client()
-        headers = {"Cookie": f"sessionid={c.cookie}; theme={c.cookie}", "X-Tenant": c.header}
-        self.client.http.headers.update({**headers, "X-Forwarded-For": ADDRESS, "X-Real-IP": ADDRESS})
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """The API keys' secret parts, and that of the DSN."""
-        secret = self.client.http.headers["Authorization"].split("_")[2]
-        return {"api_key": secret, "dsn_key": KEY}
-
-    def conversation(self) -> str:
-        c = self.canaries
-        metadata = {"note": f"Grüße {c.metadata}", c.metadata: [1, {"deep": c.metadata}]}
-        return str(self.client.conversation(title=c.title, system_prompt=c.system_prompt, metadata=metadata)["id"])
-
-    def turn(self, model: str, streamed: bool, **more: Any) -> str:
-        """One turn in a conversation of its own; its outcome or its problem's code."""
-        body = {"content": f"Grüße „{self.canaries.prompt}“", "model": model, "stream": streamed, **more}
-        path = f"/api/conversations/{self.conversation()}/messages?q={self.canaries.query}"
-        response = self.client.post(path, json=body)
-        last = json.loads(re.findall(r"data: (.*)", response.text)[-1]) if streamed else response.json()
-        code = str(last.get("code") or last["status"])
-        self.codes.add(code)
-        return code
-
-    def settle(self) -> None:
-        """Waits until Sentry has everything, which the shutdown sees to."""
-        self.client.close()  # gunicorn would wait for an idle connection
-        assert self.server.terminate() == 0
-
-    def sent(self) -> str:
-        """All that left for Sentry, but for the public key in the header of an envelope, where it belongs."""
-        bodies = []
-        for body in self.ingest.raw:
-            header, _, items = body.partition(b"\n")
-            bodies.append(header.replace(f'"public_key":"{KEY}"'.encode(), b"") + b"\n" + items)
-        return b"\n".join(bodies).decode()
+Start = Callable[..., Run]
 
 
 @pytest.fixture
-def echoing() -> Iterator[EchoingProvider]:
-    with EchoingProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def start(start_server: StartServer, ingest: Ingest, echoing: EchoingProvider) -> Any:
+def start(start_server: StartServer, ingest: Ingest) -> Iterator[Start]:
     def start(**environment: str) -> Run:
         c = Canaries()
-        configuration = {
-            "DJANGO_SETTINGS_MODULE": "tests.fakes.faulty_settings",
-            "SECRET_KEY": c.secret_key,
-            "FAKE_API_KEY": c.provider_key,
-            "CHAT_READ_TIMEOUT": "2",
-            "SENTRY_SEND_FEEDBACK": "false",
-            "SENTRY_DSN": ingest.dsn.replace(KEY, f"{KEY}:{c.dsn_secret}"),
-        }
-        return Run(start_server(echoing, **{**configuration, **environment}), ingest, echoing, c)
+        return Run(start_server(echoing, **{**configuration(c, ingest), **environment}), ingest, echoing, c)
 
-    return start
-
-
-def leaked(canaries: dict[str, str], where: str) -> dict[str, str]:
-    """Each of the canaries that is there, or half of one, with what is around it."""
-    found = {}
-    for name, value in canaries.items():
-        halves = f"{value[: len(value) // 2]}|{value[len(value) // 2 :]}" if value.isalnum() else re.escape(value)
-        if match := re.search(halves, where, re.I):
-            found[name] = where[max(0, match.start() - 200) : match.end() + 50]
-    return found
+    with EchoingProvider() as echoing:
+        yield start
 
 
 def drive(run: Run) -> None:
@@ -158,8 +39,10 @@ def drive(run: Run) -> None:
     refusals(run)
     busy(run)
     feedback(run)
+    quiet(run)
     crashes(run)
     admin(run)
+    commands(run)
 
 
 def elsewhere(run: Run) -> None:
@@ -219,12 +102,18 @@ def busy(run: Run) -> None:
 
 
 def feedback(run: Run) -> None:
-    """What a user thinks of an answer: kept here by SENTRY_SEND_FEEDBACK=false, and refused with a canary in it."""
+    """What a user thinks of an answer, whose provider calls its model by our key; and one refused, with a canary."""
     client, c, conversation = run.client, run.canaries, run.conversation()
-    answer = client.say(conversation, c.prompt).json()
+    answer = client.say(conversation, f"Grüße {c.prompt}", model="names").json()
     path = f"/api/conversations/{conversation}/messages/{answer['id']}/feedback?q={c.query}"
     assert client.post(path, json={"rating": "down", "comment": f"Not {c.comment}"}).status_code == 201
     assert client.post(path, json={"rating": c.comment, "comment": c.comment}).status_code == 422
+
+
+def quiet(run: Run) -> None:
+    """What makes neither a transaction nor a log line."""
+    for path, status in (("/health/ready", 200), ("/static/nowhere.css", 404)):
+        assert run.client.get(f"{path}?q={run.canaries.query}").status_code == status
 
 
 def crashes(run: Run) -> None:
@@ -250,7 +139,35 @@ def admin(run: Run) -> None:
     client.post(f"/broken/sync?q={c.query}", data=form)
 
 
-KINDS_OF_ITEM = ("event", "transaction", "log", "trace_metric", "sessions", "profile_chunk")
+def commands(run: Run) -> None:
+    """Those of the crontab: one that goes well, and one that tells of a provider that is away."""
+    environment = {**fake(run.provider), **configuration(run.canaries, run.ingest)}
+    run.printed += manage(run.server.db.url, "apply_retention", **environment)
+    with pytest.raises(AssertionError, match="1 of 2 failed: local") as failed:
+        manage(run.server.db.url, "probe_providers", **environment)
+    run.printed += str(failed.value)
+
+
+def fail_alike(run: Run) -> int:
+    """More failures of one kind than a worker sends events of; returns how many it sends at once."""
+    for _ in range(40):
+        assert run.turn("status-500", streamed=False) == "server_error"
+    return 10
+
+
+def interrupt(run: Run) -> None:
+    """The shutdown, in the middle of a turn; then Sentry has everything."""
+    client, c = run.client, run.canaries
+    with client.stream(run.conversation(), c.prompt, model="hang-mid-stream") as stream:
+        stream.next("message.created")
+        stream.text("three ")
+        run.server.signal(signal.SIGTERM)
+        assert [event.data.get("code") for event in stream][-1] == "interrupted"
+    client.close()
+    assert run.server.wait() == 0
+
+
+KINDS_OF_ITEM = ("event", "transaction", "log", "trace_metric", "sessions", "profile_chunk", "check_in")
 
 
 def assert_sent_in_full(run: Run) -> None:
@@ -271,56 +188,56 @@ def assert_sent_in_full(run: Run) -> None:
     assert (kinds.count("ValueError"), kinds.count("RuntimeError"), kinds.count("IntegrityError")) == (4, 4, 1)
 
 
-def test_nothing_private_reaches_sentry_or_the_log_by_default(start: Any) -> None:
+def test_nothing_private_reaches_sentry_or_the_log_by_default(start: Start) -> None:
     run = start()
     drive(run)
-    run.settle()
+    interrupt(run)
     assert_sent_in_full(run)
     never = run.canaries.texts() | run.canaries.secrets() | run.keys
     assert leaked(never, run.sent()) == {}
-    assert leaked(never, run.server.log()) == {}
-    assert run.server.log().count("Traceback") >= 9
+    assert leaked(never, run.log()) == {}
+    assert run.log().count("Traceback") >= 9
     assert leaked(run.canaries.person(), run.sent()).keys() == run.canaries.person().keys()
+    assert run.ingest.items("feedback") == []
 
 
-def test_the_options_let_prompts_travel_and_keep_people_here_and_secrets_never(start: Any) -> None:
-    run = start(SENTRY_INCLUDE_PROMPTS="true", SENTRY_SEND_DEFAULT_PII="false")
+def test_the_options_let_prompts_and_feedback_travel_and_keep_people_here_and_secrets_never(start: Start) -> None:
+    options = {"SENTRY_INCLUDE_PROMPTS": "true", "SENTRY_SEND_FEEDBACK": "true", "SENTRY_SEND_DEFAULT_PII": "false"}
+    run = start(**options, WEB_CONCURRENCY="2", LOG_FORMAT="json")
+    run.client.http.headers["Connection"] = "close"  # or all would go to one worker
     drive(run)
-    run.settle()
+    burst = fail_alike(run)
+    interrupt(run)
     assert_sent_in_full(run)
-    assert leaked(run.canaries.secrets() | run.canaries.person() | run.keys, run.sent()) == {}
-    assert leaked(run.canaries.secrets() | run.keys, run.server.log()) == {}
+    alike = [event for event in run.ingest.items("event") if "server_error" in event.get("fingerprint", ())]
+    assert burst * 1.5 <= len(alike) <= burst * 3, "of two workers, not of one, and capped"
+    comment, never = {"comment": run.canaries.comment}, run.canaries.secrets() | run.keys
+    del never["comment"]
+    assert leaked(never | run.canaries.person(), run.sent()) == {}
+    assert leaked(never | comment, run.log()) == {}
+    assert leaked(comment, run.sent(but="feedback")) == {}
+    assert [item["contexts"]["feedback"]["message"] for item in run.ingest.items("feedback")] == [
+        f"Not {run.canaries.comment}"
+    ]
     assert leaked(run.canaries.texts(), run.sent()).keys() == run.canaries.texts().keys()
 
 
-@pytest.mark.parametrize(
-    "url", ["postgres://{user}:{password}@127.0.0.1:1/chat", "postgres://{user}:{password}@no.invalid/c"]
-)
-def test_a_database_that_is_down_tells_nothing_private(start: Any, url: str) -> None:
-    password, user = canary(), canary()
-    run = start(DATABASE_URL=url.format(user=user, password=password))
-    c = run.canaries
-    assert run.client.post(f"/api/chat?q={c.query}", json={"message": c.prompt}).status_code == 503
-    assert run.client.post("/api/chat", json={"message": c.prompt, "stream": True}).status_code == 503
-    assert run.client.get(f"/admin/login/?q={c.query}").status_code == 500
-    assert run.client.post("/broken/view", json={"content": c.prompt}).status_code == 500  # its text has the password
-    run.settle()
-    assert len(run.ingest.items("event")) == 4
-    never = c.texts() | c.secrets() | run.keys | {"password": password}
-    assert leaked(never, run.sent() + run.server.log()) == {}
+PATHS = ("/{}", "/api/{}", "/api/conversations/{}", "/api/conversations/{}/messages", "/admin/{}/", "/%0A{}%3Fq")
 
 
-def test_a_turn_that_cannot_be_stored_tells_nothing_private(start: Any) -> None:
-    run = start()
-    path, c = f"/api/conversations/{run.conversation()}/messages", run.canaries
-    with run.client.http.stream(
-        "POST", path, json={"content": c.prompt, "stream": True, "model": "hang-mid-stream"}
-    ) as s:
-        lines = s.iter_lines()
-        assert "event: message.delta" in lines
-        run.server.db.query("ALTER TABLE conversations_message RENAME TO gone")
-        run.provider.release()
-        assert any("database_unavailable" in line for line in lines)
+def test_a_path_travels_as_its_callers_own_and_its_query_string_does_not(start: Start) -> None:
+    run, path = start(), canary()
+    client, c = run.client, run.canaries
+    for template in PATHS:
+        url = f"{template.format(path)}?q={c.query}"
+        assert client.get(url).status_code == (302 if template.startswith("/admin/") else 404)
+        assert client.post(url, json={"content": c.prompt}).status_code in {302, 403, 404}
+    assert client.get(f"/?q={c.query}", headers={"Host": f"{path}.example.com"}).status_code == 400
     run.settle()
-    assert len(run.ingest.items("event")) == 1
-    assert leaked(c.texts() | c.secrets() | run.keys, run.sent() + run.server.log()) == {}
+    assert len(run.ingest.items("transaction")) == 2 * len(PATHS) + 1
+    never = c.texts() | c.secrets() | run.keys
+    assert leaked(never, run.sent() + run.log()) == {}
+    assert [line for line in run.log().splitlines() if line.startswith(path)] == [], "a forged line"
+    # A name that is a path says so; Sentry groups those itself.
+    named = [t for t in run.ingest.items("transaction") if path in t["transaction"]]
+    assert {t["transaction_info"]["source"] for t in named} == {"url"}

@@ -14,8 +14,10 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
-# Sessions, cookies and templates mean something only here.
-BROWSER_PATHS = ("/admin/", "/admin")
+
+def for_browsers(path: str) -> bool:
+    """Whether the path is one of the admin's: sessions, cookies and templates mean something only there."""
+    return path == "/admin" or path.startswith("/admin/")
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
@@ -47,7 +49,7 @@ class BrowserOnly:
     """Passes a request that is not for the admin straight on."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.startswith(BROWSER_PATHS):
+        if for_browsers(request.path_info):
             response: HttpResponseBase = await super().__acall__(request)  # type: ignore[misc]
             return response
         return await self.get_response(request)  # type: ignore[attr-defined, no-any-return]
@@ -70,7 +72,7 @@ class CsrfViewMiddleware(BrowserOnly, csrf.CsrfViewMiddleware):
         self, request: HttpRequest, *args: Any
     ) -> HttpResponseBase | None:
         # Django calls it outside of __acall__, and would give a sync one a thread on every request.
-        if not request.path_info.startswith(BROWSER_PATHS):
+        if not for_browsers(request.path_info):
             return None
         return await sync_to_async(super().process_view, thread_sensitive=True)(request, *args)
 

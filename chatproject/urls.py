@@ -7,7 +7,7 @@ from django.views import defaults
 from django.views.generic import RedirectView
 
 from chatproject.api import api, bug_response
-from chatproject.middleware import BROWSER_PATHS
+from chatproject.middleware import for_browsers
 from chatproject.problems import Problem
 
 urlpatterns = [
@@ -18,7 +18,7 @@ urlpatterns = [
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if request.path_info.startswith(BROWSER_PATHS):
+    if for_browsers(request.path_info):
         return defaults.bad_request(request, exception)
     return Problem("bad_request", "The request cannot be understood; check the Host header and the URL.").response(
         request
@@ -26,7 +26,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return defaults.server_error(request) if request.path_info.startswith(BROWSER_PATHS) else bug_response(request)
+    return defaults.server_error(request) if for_browsers(request.path_info) else bug_response(request)
 
 
 handler400 = bad_request

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from ninja import Field, Schema
-from pydantic import AfterValidator, ConfigDict, JsonValue
+from pydantic import AfterValidator, ConfigDict, JsonValue, ValidationInfo, field_validator
 
 from conversations.models import TITLE_LENGTH, Feedback, Message, Rating
 
@@ -118,6 +118,13 @@ class ProviderChatIn(TurnIn):
     conversation_id: UUID | None = Field(None, description="Goes on with this conversation; a new one by default.")
     system_prompt: SystemPrompt = Field("", description="Of a new conversation.")
     metadata: Metadata = Field({}, description="Of a new conversation.")
+
+    @field_validator("system_prompt", "metadata")
+    @classmethod
+    def of_a_new_conversation(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("conversation_id"):
+            raise ValueError("is for a new conversation; change that of an old one with PATCH /api/conversations/{id}")
+        return value
 
 
 class ChatIn(ProviderChatIn):

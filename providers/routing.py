@@ -16,7 +16,7 @@ def provider_named(name: str) -> Provider:
     provider: Provider | None = settings.CHAT_PROVIDERS.get(name)
     if provider is None:
         names = ", ".join(settings.CHAT_PROVIDERS)
-        raise Problem("unknown_provider", f"Configured providers: {names}. CHAT_PROVIDERS and a key add one.")
+        raise Problem("unknown_provider", f"Configured providers: {names}.")
     return provider
 
 

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from uuid_utils.compat import uuid7
 
-from chatproject.middleware import BROWSER_PATHS
+from chatproject.middleware import for_browsers
 from chatproject.observability import context, logs
 from chatproject.problems import MEDIA_TYPE, Problem
 
@@ -73,9 +73,21 @@ class RequestContextMiddleware:
                 request.get_host()
         except DisallowedHost:
             return Problem("bad_request", "The Host header names no host of ALLOWED_HOSTS.").response(request)
-        response = await self.get_response(request)
-        problem = None if request.path_info.startswith(BROWSER_PATHS) else refusal(response)
+        response = await self._answer(request)
+        problem = None if for_browsers(request.path_info) else refusal(response)
         return problem.response(request) if problem else response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        """Answers HEAD, which monitors ask with, as GET without the body; the admin and the static files do so alone."""
+        if request.method != "HEAD" or for_browsers(request.path_info) or request.path_info.startswith("/static/"):
+            return await self.get_response(request)
+        request.method = "GET"
+        response = await self.get_response(request)
+        request.method = "HEAD"
+        if isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
+            response.content = b""
+        return response
 
 
 def refusal(response: HttpResponseBase) -> Problem | None:

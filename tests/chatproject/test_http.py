@@ -36,7 +36,17 @@ def test_the_callers_request_id_is_on_the_message_and_in_the_log(client: Client,
     assert f"request=mine-1 trace={response.headers['X-Trace-ID']}" in server.log()
 
 
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/providers", "/api/docs"])
+def test_head_is_get_without_the_body(client: Client, path: str) -> None:
+    full, head = client.get(path), client.http.head(path)
+    assert (head.status_code, head.content) == (full.status_code, b"")
+    for name in ("Content-Type", "Content-Length"):
+        assert head.headers[name] == full.headers[name]
+    assert client.get(path).content == full.content, "the connection is still good"
+
+
 def test_an_unknown_path_is_a_problem(client: Client) -> None:
+    assert_problem(client.get("/administrator"), 404, "not_found")
     for path in ("/nothing", "/api/nothing", "/api/conversations/", "/health/nobody"):
         assert_problem(client.get(path), 404, "not_found")
 

@@ -147,6 +147,22 @@ CHAT = [
     Case(
         "chat unknown", {"message": "x", "conversation_id": NOWHERE}, 404, "conversation_not_found", None, "/api/chat"
     ),
+    Case(
+        "chat old with a prompt",
+        {"message": "x", "conversation_id": NOWHERE, "system_prompt": "be brief"},
+        422,
+        "invalid_request",
+        "system_prompt",
+        "/api/chat",
+    ),
+    Case(
+        "chat old with metadata",
+        {"message": "x", "conversation_id": NOWHERE, "metadata": {"a": 1}},
+        422,
+        "invalid_request",
+        "metadata",
+        "/api/chat",
+    ),
     Case("chat provider", {"message": "x", "provider": "nobody"}, 400, "unknown_provider", None, "/api/chat"),
     Case("chat in path", {"message": "x"}, 400, "unknown_provider", None, "/api/chat/nobody"),
     Case("chat not configured", {"message": "x"}, 400, "unknown_provider", None, "/api/chat/anthropic"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from typing import Protocol
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = 1.0
 """Seconds between two saves of the partial texts: what a `kill -9` may cost."""
+
+
+Save = Callable[[], Awaitable[None]]
 
 
 class LiveTurn(Protocol):
@@ -38,6 +41,7 @@ class Registry:
         self.turns: set[LiveTurn] = set()
         self.closing = False
         """Whether the worker is on its way out, so that a turn that is cancelled was interrupted, not left."""
+        self._owed: list[Save] = []
         self._heart: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,6 +64,10 @@ class Registry:
             if not self.turns:
                 self._idle.set()
 
+    def owe(self, save: Save) -> None:
+        """Saves later, and as often as it takes, what the database could not take at a turn's end."""
+        self._owed.append(save)
+
     def interrupt_all(self) -> None:
         """Ends every turn as `interrupted`; each stores its text and tells its reader."""
         self.closing = True
@@ -73,10 +81,12 @@ class Registry:
         if self._heart is not None:
             self._heart.cancel()
             self._heart = None
+        await self._settle()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT)
+            await self._settle()
             texts = {turn.id: turn.text for turn in self.turns}
             if not texts:
                 continue
@@ -85,6 +95,16 @@ class Registry:
             except DatabaseError as error:
                 # The next beat tries again; the turns go on, and each stores its whole text at its end.
                 logger.warning("the live turns could not be saved: %s", type(error).__name__)
+
+    async def _settle(self) -> None:
+        """Saves what is owed, as far as the database takes it."""
+        while self._owed:
+            try:
+                await self._owed[0]()
+            except DatabaseError as error:
+                logger.warning("%d answers wait for the database: %s", len(self._owed), type(error).__name__)
+                return
+            self._owed.pop(0)
 
 
 registry = Registry()

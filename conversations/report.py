@@ -110,7 +110,9 @@ def not_stored(turn: Turn, error: Exception) -> Problem:
     """Captures that the database was away when the answer had come."""
     failed(turn, error, "database_unavailable")
     logger.error("turn %s could not be stored: %s", turn.id, type(error).__name__)
-    return Problem("database_unavailable", "The answer could not be stored. Try again later.", **where(turn))
+    return Problem(
+        "database_unavailable", "The answer is not stored yet; it will be once the database is back.", **where(turn)
+    )
 
 
 def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:

@@ -153,11 +153,17 @@ def ended_as() -> Status:
 
 
 async def save(turn: Turn) -> Problem | None:
-    """Stores the finished message. What goes wrong here is captured, and is then the turn's problem."""
+    """Stores the finished message. What goes wrong here is captured, and is then the turn's problem.
+
+    When the database is away the text is stored as soon as it is back; the caller is not kept waiting for that.
+    """
+    store_it = partial(db.run, store.finish_turn, turn.message, FINAL_FIELDS)
     try:
-        await db.run(store.finish_turn, turn.message, FINAL_FIELDS)
+        await store_it()
     except (OperationalError, InterfaceError) as error:
-        return report.not_stored(turn, error)
+        problem = report.not_stored(turn, error)
+        registry.owe(store_it)
+        return problem
     except Exception as error:
         return report.broke(turn, error)
     finally:

@@ -95,13 +95,13 @@ def test_a_database_that_goes_away_in_a_turn_is_told_and_comes_back(
         pg_client.stream(conversation["id"], "go", model="hang-mid-stream") as stream,
     ):
         stream.next("message.created")
-        stream.text("three ")
+        text = stream.text("three ")
         pg_client.wait_saved(conversation["id"], PARTIAL)
         admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
         try:
             provider.release()
-            *_, failed = list(stream)
+            *deltas, failed = list(stream)
             response = pg_client.get("/api/conversations")
             ready = pg_client.get("/health/ready")
         finally:
@@ -111,6 +111,9 @@ def test_a_database_that_goes_away_in_a_turn_is_told_and_comes_back(
     assert response.headers["Retry-After"].isdecimal()
     assert (ready.status_code, ready.json()) == (503, {"status": "database unavailable"})
     poll(lambda: pg_client.get("/health/ready").status_code == 200, what="database")
-    assert pg_client.messages(conversation["id"])[-1]["content"] == PARTIAL
-    pg_server.db.query("UPDATE conversations_message SET lease_until = created_at WHERE status = 'streaming'")
+    poll(lambda: pg_client.messages(conversation["id"])[-1]["status"] == "failed", what="late save")
+    answer = pg_client.messages(conversation["id"])[-1]
+    assert answer["content"] == text + "".join(event.data["delta"] for event in deltas)
+    assert answer["content"] != PARTIAL
+    assert (answer["error_code"], answer["sentry_event_id"]) == ("database_unavailable", None)
     assert pg_client.say(conversation["id"], "again").status_code == 200

@@ -78,7 +78,7 @@ class RequestContextMiddleware:
         return problem.response(request) if problem else response
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        """Answers HEAD, which monitors ask with, as GET without the body; the admin and the static files do so alone."""
+        """Answers HEAD, which monitors ask with, as GET without the body. The admin and static files do so alone."""
         if request.method != "HEAD" or for_browsers(request.path_info) or request.path_info.startswith("/static/"):
             return await self.get_response(request)
         request.method = "GET"

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context
+from itertools import count
 from typing import Protocol
 from uuid import UUID
 
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = 1.0
 """Seconds between two saves of the partial texts: what a `kill -9` may cost."""
+
+SWEEP = 5
+"""Heartbeats between two looks for turns that other workers have left behind."""
 
 
 Save = Callable[[], Awaitable[None]]
@@ -46,6 +50,12 @@ class Registry:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def start(self) -> None:
+        """Starts the heartbeat, unless it beats."""
+        if self._heart is None:
+            # In a context of its own: it outlives the request that may start it, whose ids and spans are not its.
+            self._heart = asyncio.create_task(self._beat(), context=Context())
+
     @contextmanager
     def holding(self, turn: LiveTurn) -> Iterator[None]:
         self.turns.add(turn)
@@ -53,9 +63,7 @@ class Registry:
         self._idle.clear()
         if self.closing:
             turn.interrupt()
-        if self._heart is None:
-            # In a context of its own: it outlives the request that starts it, whose ids and spans are not its.
-            self._heart = asyncio.create_task(self._beat(), context=Context())
+        self.start()
         try:
             yield
         finally:
@@ -84,14 +92,15 @@ class Registry:
         await self._settle()
 
     async def _beat(self) -> None:
-        while True:
+        for beat in count():
             await asyncio.sleep(HEARTBEAT)
             await self._settle()
             texts = {turn.id: turn.text for turn in self.turns}
-            if not texts:
-                continue
             try:
-                await db.run(store.keep_alive, texts)
+                if texts:
+                    await db.run(store.keep_alive, texts)
+                if beat % SWEEP == 0:
+                    await db.run(store.sweep_turns, list(texts))
             except DatabaseError as error:
                 # The next beat tries again; the turns go on, and each stores its whole text at its end.
                 logger.warning("the live turns could not be saved: %s", type(error).__name__)

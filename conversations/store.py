@@ -1,6 +1,6 @@
 """The database units of a turn. Each is one transaction, synchronous, run through chatproject.db."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -195,3 +195,15 @@ def keep_alive(texts: dict[UUID, str]) -> None:
     with transaction.atomic():
         for message_id, text in texts.items():
             Message.objects.filter(pk=message_id, status=Status.STREAMING).update(content=text, lease_until=until)
+
+
+def sweep_turns(alive: Collection[UUID] = ()) -> int:
+    """Ends as `interrupted` the turns whose workers have died, wherever they ran; returns how many there were.
+
+    Going by the lease, not by age: a turn that lives, on this node or another, keeps its own. `alive` are those that
+    the caller knows to live.
+    """
+    dead = Message.objects.filter(status=Status.STREAMING, lease_until__lt=timezone.now()).exclude(pk__in=alive)
+    if not dead.exists():  # as nearly always; an UPDATE of nothing would lock SQLite all the same
+        return 0
+    return dead.update(status=Status.INTERRUPTED, error_code="interrupted", lease_until=None)

@@ -10,7 +10,7 @@ import openai
 from providers import errors
 from providers.base import ChatRequest, Delta, Usage
 from providers.registry import Provider
-from providers.sse import SSEDecoder
+from providers.sse import EventTooLong, SSEDecoder
 from providers.translation import translate, translate_payload
 
 MAX_COUNT = 2**31 - 1
@@ -44,6 +44,8 @@ class OpenAICompatible:
             async with self._create(**self._parameters(request)) as response:
                 async for delta in self._deltas(response):
                     yield delta
+        except EventTooLong:
+            raise errors.MalformedAnswer(provider=self.provider.label, cause="an event without end") from None
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError) as exc:
             # `from None`: an SDK's message repeats the provider's, which may hold the prompt or the key.
             raise translate(exc, self.provider) from None

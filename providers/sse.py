@@ -4,21 +4,42 @@ The SDK's own stream costs 210-260 us CPU for each token in pydantic models; thi
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
+LONGEST_EVENT = 8_000_000
+"""Bytes. A provider that sends more without an event's end is broken, or wants our memory."""
+
+
+class EventTooLong(ValueError):
+    """An event has more than LONGEST_EVENT bytes."""
+
 
 class SSEDecoder:
     """Feed it the body as it comes, cut anywhere; it returns the `data` of each event that is complete."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._line: list[bytes] = []
+        """The pieces of a line whose end has not come; joined once, since a line may come in thousands."""
         self._data: list[bytes] = []
+        self._size = 0
+        """Bytes since the last event."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        buffer = self._rest + chunk
+        """Raises EventTooLong."""
+        self._size += len(chunk)
+        if self._size > LONGEST_EVENT:
+            raise EventTooLong
+        if b"\n" not in chunk and b"\r" not in chunk and not (self._line and self._line[-1].endswith(b"\r")):
+            self._line.append(chunk)
+            return []
+        buffer = b"".join((*self._line, chunk))
         if b"\r" in buffer:
             # A lone CR may be the first half of a CRLF that was cut in two: it waits for the next chunk.
             held = b"\r" if buffer.endswith(b"\r") else b""
             buffer = buffer[: len(buffer) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
-        *lines, self._rest = buffer.split(b"\n")
+        *lines, rest = buffer.split(b"\n")
+        self._line = [rest] if rest else []
+        return self._events(lines)
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
         events: list[bytes] = []
         for line in lines:
             if line.startswith(b"data:"):
@@ -26,8 +47,10 @@ class SSEDecoder:
             elif not line and self._data:
                 events.append(b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
                 self._data.clear()
+            if not line:
+                self._size = sum(map(len, self._line))
         return events
 
     def close(self) -> list[bytes]:
         """The last event of a stream that ended without the empty line after it."""
-        return self.feed(b"\n\n") if self._rest or self._data else []
+        return self.feed(b"\n\n") if self._line or self._data else []

@@ -30,6 +30,7 @@ FAILURES = [
     ("limit-in-stream", 429, "rate_limited", PARTIAL),
     ("no-finish", 502, "malformed_answer", PARTIAL),
     ("garbage", 502, "malformed_answer", PARTIAL),
+    ("endless-event", 502, "malformed_answer", PARTIAL),
 ]
 each_failure = pytest.mark.parametrize(("model", "status", "code", "text"), FAILURES, ids=[f[0] for f in FAILURES])
 

@@ -116,6 +116,13 @@ async def garbage(x: Exchange) -> None:
     await x.end()
 
 
+async def endless_event(x: Exchange) -> None:
+    await partial(x)
+    for _ in range(9):
+        await x.chunk(b"x" * 1_000_000)
+    await x.end()
+
+
 async def not_sse(x: Exchange) -> None:
     await x.start("text/html")
     await x.chunk(b"<html><body>Welcome to nginx!</body></html>")
@@ -233,6 +240,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "no-done": no_done,
     "unterminated": unterminated,
     "garbage": garbage,
+    "endless-event": endless_event,
     "not-sse": not_sse,
     "not-streamed": not_streamed,
     "usage-missing": usage_missing,

@@ -192,6 +192,7 @@ def test_it_keeps_the_wait_that_a_provider_asks_for(row: Row) -> None:
         ("limit-in-stream", errors.RateLimited),
         ("no-finish", errors.MalformedAnswer),
         ("garbage", errors.MalformedAnswer),
+        ("endless-event", errors.MalformedAnswer),
     ],
 )
 def test_it_hands_on_what_came_before_a_stream_breaks(row: Row, model: str, kind: type[errors.ProviderError]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.sse import SSEDecoder
+from providers.sse import LONGEST_EVENT, EventTooLong, SSEDecoder
 
 STREAM = (
     ": a comment\n"
@@ -72,3 +72,21 @@ def test_it_keeps_the_newlines_that_a_json_string_escapes() -> None:
 
 def test_it_makes_nothing_of_a_body_that_is_no_event_stream() -> None:
     assert decode([b"<html>\n\n<body>data: no</body>\n\n</html>"]) == []
+
+
+def test_it_takes_a_long_event_in_many_pieces() -> None:
+    piece = b"x" * 1_000
+    chunks = [b"data: ", *[piece] * 5_000, b"\n\n"]
+    assert decode(chunks * 3) == ["x" * 5_000_000] * 3
+
+
+@pytest.mark.parametrize("piece", [b"x" * 1_000, b"data: " + b"x" * 1_000 + b"\n", b"x" * 999 + b"\n"])
+def test_it_refuses_an_event_without_end(piece: bytes) -> None:
+    with pytest.raises(EventTooLong):
+        decode([piece] * (LONGEST_EVENT // len(piece) + 1))
+
+
+def test_comments_may_go_on_for_ever() -> None:
+    decoder = SSEDecoder()
+    for _ in range(LONGEST_EVENT // 1_000 + 1):
+        assert decoder.feed(b": " + b"x" * 1_000 + b"\n\n") == []

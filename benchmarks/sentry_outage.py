@@ -9,7 +9,6 @@ fails at the provider, so that there are errors to lose as well. Memory is the w
 
 import argparse
 import os
-import socket
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from benchmarks.sentry_overhead import prepare
 from tests.fakes.client import Client
 from tests.fakes.database import Databases
 from tests.fakes.ingest import KEY, Ingest
+from tests.fakes.ports import free_port
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 
@@ -78,13 +78,10 @@ def outages(stack: ExitStack) -> dict[str, str]:
     ingests["hangs"].hang()
     ingests["answers 429"].answer(429)
     ingests["answers 500"].answer(500)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
     return {
         "no DSN": "",
         **{name: ingest.dsn for name, ingest in ingests.items()},
-        "refuses": f"http://{KEY}@127.0.0.1:{port}/1",
+        "refuses": f"http://{KEY}@127.0.0.1:{free_port()}/1",
         "resolves nowhere": f"http://{KEY}@sentry.invalid/1",
     }
 

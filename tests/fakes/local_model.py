@@ -1,7 +1,6 @@
 """The embedded model, served as `make run` serves it: in a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes.database import ROOT
+from tests.fakes.ports import free_port
 from tests.fakes.waiting import poll
 
 
@@ -33,9 +33,3 @@ def local_model() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,6 @@
 """A Sentry that is away, or telemetry that breaks, costs no request and no shutdown."""
 
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from chatproject.observability.gen_ai import GenAISpan
 from tests.conftest import StartServer
 from tests.fakes.client import Client, Json
 from tests.fakes.ingest import KEY, Ingest
+from tests.fakes.ports import free_port
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 from tests.fakes.waiting import poll
@@ -29,9 +29,7 @@ def bad_dsn(request: pytest.FixtureRequest, ingest: Ingest) -> str:
     if request.param == "nowhere":
         return f"http://{KEY}@sentry.invalid/1"
     if request.param == "refusing":
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))
-            return f"http://{KEY}@127.0.0.1:{closed.getsockname()[1]}/1"
+        return f"http://{KEY}@127.0.0.1:{free_port()}/1"
     if request.param == "hanging":
         ingest.hang()
     else:

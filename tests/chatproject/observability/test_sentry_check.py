@@ -23,6 +23,7 @@ from pytest_django import Settings
 
 from tests.fakes.database import ROOT
 from tests.fakes.ingest import KEY, Answer, Ingest, parse
+from tests.fakes.ports import free_port
 from tests.fakes.sentry_api import TOKEN, SentryApi
 
 Facts = dict[str, Any]
@@ -102,12 +103,6 @@ def api() -> Iterator[SentryApi]:
     """A Sentry with an API."""
     with SentryApi() as api:
         yield api
-
-
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 # Accepted
@@ -228,7 +223,7 @@ def test_it_knows_what_glitchtip_ignores(check: Check, api: SentryApi) -> None:
 
 
 def test_after_no_answer_it_does_not_try_the_rest(check: Check) -> None:
-    facts = check(f"http://{KEY}@127.0.0.1:{closed_port()}/1")
+    facts = check(f"http://{KEY}@127.0.0.1:{free_port()}/1")
     assert fates(facts).pop("error") == "no_answer"
     assert {fate for name, fate in fates(facts).items() if name != "error"} == {"not_sent"}
 
@@ -467,7 +462,7 @@ def test_it_says_that_there_is_no_dsn(check: Check) -> None:
 
 
 def test_a_refused_connection(check: Check) -> None:
-    facts = check(f"http://{KEY}@127.0.0.1:{closed_port()}/1")
+    facts = check(f"http://{KEY}@127.0.0.1:{free_port()}/1")
     assert (facts["exit"], facts["status"], facts["verdict"]) == (1, None, "refused")
     assert facts["detail"] == "Connection refused"
 
@@ -490,7 +485,7 @@ def test_a_connection_that_breaks(check: Check) -> None:
 
 
 def test_a_proxy_that_is_away(check: Check, ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     facts = check(ingest.dsn)
     assert (facts["exit"], facts["status"], facts["verdict"]) == (1, None, "proxy")
     assert ingest.raw == []

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from chatproject.start.preflight import get
-from tests.chatproject.start.processes import Supervised, free_port
+from tests.chatproject.start.processes import Supervised
+from tests.fakes.ports import free_port
 from tests.fakes.provider import poll
 
 SCRIPT = """

@@ -7,7 +7,6 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
 from chatproject.observability import privacy
 from chatproject.observability.feedback import UserFeedback, send
@@ -58,8 +57,7 @@ def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
     if message.role != Role.ASSISTANT:
         wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
         raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
-    # A turn whose worker has died stays `streaming`, but its lease has run out: that much of an answer is all there is.
-    if message.status == Status.STREAMING and message.lease_until and message.lease_until > timezone.now():
+    if message.live:  # of a turn whose worker has died, that much of an answer is all there is
         raise Problem("turn_in_progress", "Wait for the end of the answer.", headers={"Retry-After": "1"})
     return message
 
@@ -69,7 +67,7 @@ def tell_sentry(given: Given) -> None:
     feedback, message, user = given.feedback, given.feedback.message, given.feedback.user
     if not (settings.SENTRY_SEND_FEEDBACK and given.changed and message.trace_id):
         return
-    if few({"fingerprint": ["feedback", str(message.pk)]}, {}) is None:
+    if few.take((str(message.pk),)) is None:
         return
     # The worker has died, if this is an answer that never ended.
     outcome = Status.INTERRUPTED if message.status == Status.STREAMING else message.status

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 TITLE_LENGTH = 200
@@ -93,6 +94,11 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} message {self.pk}"
+
+    @property
+    def live(self) -> bool:
+        """Whether its turn runs, which the lease tells: a dead worker's turn is `streaming` too."""
+        return self.status == Status.STREAMING and self.lease_until is not None and self.lease_until > timezone.now()
 
 
 class Feedback(models.Model):

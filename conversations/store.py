@@ -21,6 +21,8 @@ from providers.registry import Provider
 LEASE = timedelta(seconds=15)
 """How long a turn whose worker has died keeps its conversation busy; several missed heartbeats."""
 
+DEAD: dict[str, Any] = {"status": Status.INTERRUPTED, "error_code": "interrupted", "lease_until": None}
+"""What becomes of a turn whose worker has died."""
 
 Route = Callable[[Conversation | None], tuple[Provider, str]]
 """Chooses the provider and the model for a turn of this conversation; None is one yet to be made."""
@@ -153,14 +155,12 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
 
 def _take_over_dead_turn(conversation: Conversation) -> None:
     """Ends the conversation's live turn when its lease has run out; raises `turn_in_progress` when it has not."""
-    live = Message.objects.filter(conversation=conversation, status=Status.STREAMING).first()
-    if live is None:
+    turn = Message.objects.filter(conversation=conversation, status=Status.STREAMING).first()
+    if turn is None:
         return
-    if live.lease_until and live.lease_until > timezone.now():
+    if turn.live:
         raise busy()
-    Message.objects.filter(pk=live.pk, status=Status.STREAMING).update(
-        status=Status.INTERRUPTED, error_code="interrupted", lease_until=None
-    )
+    Message.objects.filter(pk=turn.pk, status=Status.STREAMING).update(**DEAD)
 
 
 def title_from(content: str) -> str:
@@ -206,4 +206,4 @@ def sweep_turns(alive: Collection[UUID] = ()) -> int:
     dead = Message.objects.filter(status=Status.STREAMING, lease_until__lt=timezone.now()).exclude(pk__in=alive)
     if not dead.exists():  # as nearly always; an UPDATE of nothing would lock SQLite all the same
         return 0
-    return dead.update(status=Status.INTERRUPTED, error_code="interrupted", lease_until=None)
+    return dead.update(**DEAD)

@@ -95,8 +95,7 @@ def entry(message: Message) -> Entry:
 
 def status_of(message: Message) -> str:
     """The status in words. A turn whose process died stays `streaming` until some worker sweeps it."""
-    lease = message.lease_until
-    if message.status == Status.STREAMING and lease is not None and lease < timezone.now():
+    if message.status == Status.STREAMING and message.lease_until and not message.live:
         return "Abandoned: the process that ran it died"
     return Status(message.status).label
 

@@ -95,7 +95,6 @@ def capture(
     handled: bool = True,
     level: str = "error",
     fingerprint: list[str] | None = None,
-    contexts: Mapping[str, Mapping[str, Any]] | None = None,
     details: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None,
     safe_text: bool = False,
 ) -> str | None:
@@ -112,15 +111,8 @@ def capture(
         hint |= {"safe_text": safe_text, "details": details}
         scope.set_level(level)  # type: ignore[arg-type]
         scope.fingerprint = fingerprint
-        for name, values in (contexts or {}).items():
-            with capture_internal_exceptions():  # without one context, rather than without the event
-                scope.set_context(name, dict(values))
-        return _send(event, hint)
+        return _kept(sentry_sdk.capture_event(event, hint=hint))
     return None
-
-
-def _send(event: Event, hint: Hint) -> str | None:
-    return _kept(sentry_sdk.capture_event(event, hint=hint))
 
 
 def last_event_id() -> str | None:

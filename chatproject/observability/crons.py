@@ -1,6 +1,7 @@
 """Check-ins of scheduled commands: Sentry tells when one fails, runs too long or does not start at all."""
 
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,16 @@ from sentry_sdk.utils import capture_internal_exceptions
 
 MARGIN = 5
 """Minutes that a start may be late."""
+
+
+def add_schedule(parser: ArgumentParser, default: str) -> None:
+    """The option by which a command that is `monitored` is told when it runs."""
+    parser.add_argument(
+        "--schedule",
+        metavar="CRONTAB",
+        default=default,
+        help="when it runs, for its monitor in Sentry: the crontab's five fields, in UTC (%(default)s)",
+    )
 
 
 @contextmanager

@@ -44,8 +44,18 @@ class Limiter:
         # before_send also sees cron check-ins, which are no errors; those have no type.
         if not self._burst or event.get("type"):
             return event
+        taken = self.take(kind_of(event))
+        if taken is None:
+            return None
+        dropped, since = taken
+        if dropped:
+            event.setdefault("contexts", {})["dropped"] = {"events": dropped, "since": since}
+        return event
+
+    def take(self, kind: tuple[str, ...]) -> tuple[int, str] | None:
+        """None when this is one too many of its kind; else how many were since the last, and since when."""
         with self._lock:
-            bucket = self._bucket(kind_of(event))
+            bucket = self._bucket(kind)
             if bucket.tokens < 1:
                 bucket.since = bucket.since or datetime.now(UTC).isoformat(timespec="seconds")
                 bucket.dropped += 1
@@ -53,9 +63,7 @@ class Limiter:
             bucket.tokens -= 1
             dropped, since = bucket.dropped, bucket.since
             bucket.dropped, bucket.since = 0, ""
-        if dropped:
-            event.setdefault("contexts", {})["dropped"] = {"events": dropped, "since": since}
-        return event
+            return dropped, since
 
     def _bucket(self, kind: tuple[str, ...]) -> Bucket:
         """The kind's bucket, filled up to now."""

@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from chatproject.middleware import for_browsers
 from chatproject.observability import context, logs
+from chatproject.observability.sentry import UNTRACED
 from chatproject.problems import MEDIA_TYPE, Problem
 
 access = logging.getLogger("chatproject.access")
@@ -24,7 +25,6 @@ access = logging.getLogger("chatproject.access")
 # A caller's request id goes into headers, logs and tags, so it may hold nothing that needs escaping.
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT_LEFT = 499  # nginx's status for it; nobody receives it, the log and the breadcrumb show it
-QUIET = ("/health", "/static/")
 
 
 class RequestContextMiddleware:
@@ -69,7 +69,7 @@ class RequestContextMiddleware:
             return Problem("body_too_large", limit).response(request)
         try:
             # Only the admin's CommonMiddleware would look. Probes come with an address for a host.
-            if not request.path.startswith(QUIET):
+            if not request.path.startswith(UNTRACED):
                 request.get_host()
         except DisallowedHost:
             return Problem("bad_request", "The Host header names no host of ALLOWED_HOSTS.").response(request)
@@ -104,7 +104,7 @@ def finish(request: HttpRequest, status: int, started: float) -> None:
     """Leaves the breadcrumb and the log line of a request whose last byte has gone."""
     milliseconds = round((time.perf_counter() - started) * 1000)
     context.breadcrumb("request ended", path=request.path, status_code=status, duration_ms=milliseconds)
-    if not request.path.startswith(QUIET):
+    if not request.path.startswith(UNTRACED):
         # Quoted, or a newline in the path would forge a line of its own.
         path = quote(request.path)
         fields = {"method": request.method, "path": path, "status": status, "duration_ms": milliseconds}

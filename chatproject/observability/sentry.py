@@ -28,7 +28,7 @@ from chatproject.observability.sessions import note_held_back
 if TYPE_CHECKING:
     from sentry_sdk._types import DataCollectionUserOptions
 
-# Paths that nobody wants a transaction of.
+# Paths that nobody wants a transaction, a session or a log line of.
 UNTRACED = ("/health", "/static/")
 
 

@@ -17,12 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="count them, delete nothing and check in nowhere")
-        parser.add_argument(
-            "--schedule",
-            metavar="CRONTAB",
-            default=EVERY_NIGHT,
-            help="when it runs, for its monitor in Sentry: the crontab's five fields, in UTC (%(default)s)",
-        )
+        crons.add_schedule(parser, EVERY_NIGHT)
 
     def handle(self, *, dry_run: bool, schedule: str, **options: Any) -> None:
         days = settings.CHAT_RETENTION_DAYS

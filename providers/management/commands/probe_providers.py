@@ -17,12 +17,7 @@ class Command(BaseCommand):
     help = "Asks each configured provider for its models and prints a line for each; exit status 1 when one failed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--schedule",
-            metavar="CRONTAB",
-            default=EVERY_TEN_MINUTES,
-            help="when it runs, for its monitor in Sentry: the crontab's five fields, in UTC (%(default)s)",
-        )
+        crons.add_schedule(parser, EVERY_TEN_MINUTES)
 
     def handle(self, *, schedule: str, **options: Any) -> None:
         with crons.monitored("probe-providers", schedule=schedule, max_minutes=5):

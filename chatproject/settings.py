@@ -93,13 +93,21 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 
 # --- Chat -----------------------------------------------------------------------------------------
-CHAT_PROVIDERS = registry.load(env.text, env.names("CHAT_PROVIDERS", []))
+CHAT_TIMEOUTS = registry.Timeouts(
+    connect=env.number("CHAT_CONNECT_TIMEOUT", 5, 0.1, 60),
+    first_token=env.number("CHAT_FIRST_TOKEN_TIMEOUT", 60, 0.1, 3600),
+    silence=env.number("CHAT_SILENCE_TIMEOUT", 30, 0.1, 3600),
+    turn=env.number("CHAT_TURN_TIMEOUT", 300, 0.1, 86_400),
+)
+CHAT_PROVIDERS = registry.load(env.text, env.names("CHAT_PROVIDERS", []), CHAT_TIMEOUTS)
 CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVIDERS)
 CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT", "You are a helpful assistant.")
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAT_MAX_MESSAGE_CHARS", 100_000, 1, 1_000_000)
 CHAT_MAX_BODY_BYTES = env.integer("CHAT_MAX_BODY_BYTES", 2_000_000, 1_000, 100_000_000)
-CHAT_CONNECT_TIMEOUT = env.number("CHAT_CONNECT_TIMEOUT", 5, 0.1, 60)
-CHAT_READ_TIMEOUT = env.number("CHAT_READ_TIMEOUT", 60, 0.1, 3600)
+CHAT_RETRIES = env.integer("CHAT_RETRIES", 2, 0, 10)
+CHAT_RETRY_WAIT = env.number("CHAT_RETRY_WAIT", 0.5, 0.01, 60)
+CHAT_RETRY_WAIT_MAX = env.number("CHAT_RETRY_WAIT_MAX", 10, 0.01, 600)
+CHAT_FALLBACKS = registry.fallbacks(env.text("CHAT_FALLBACKS"), CHAT_PROVIDERS)
 CHAT_RETENTION_DAYS = env.integer("CHAT_RETENTION_DAYS", 0, 0, 36_500)
 
 # --- Fixed ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from conversations.models import Message, Role, Status
-from providers.base import ChatMessage
+from providers.base import ChatMessage, strings_of
 
 PAGE = 50
 MAX_MESSAGES = 200
@@ -16,6 +16,11 @@ def tokens_of(text: str) -> int:
     return len(text.encode()) // 3 + 4
 
 
+def size_of(message: ChatMessage) -> int:
+    """About how many tokens a message is."""
+    return sum(map(tokens_of, strings_of(message["content"])))
+
+
 def window(conversation_id: UUID, budget: int) -> list[ChatMessage]:
     """The newest messages that fit into `budget` tokens, oldest first, at most MAX_MESSAGES. Reads the database."""
     return fit(_newest_first(conversation_id), budget)
@@ -24,7 +29,7 @@ def window(conversation_id: UUID, budget: int) -> list[ChatMessage]:
 def fit(newest_first: Iterable[ChatMessage], budget: int) -> list[ChatMessage]:
     kept: list[ChatMessage] = []
     for message in newest_first:
-        budget -= tokens_of(message["content"])
+        budget -= size_of(message)
         if budget < 0:
             break
         kept.append(message)

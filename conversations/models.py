@@ -12,6 +12,7 @@ class Role(models.TextChoices):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 class Status(models.TextChoices):
@@ -20,6 +21,16 @@ class Status(models.TextChoices):
     FAILED = "failed"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+
+
+class Outcome(models.TextChoices):
+    """How an attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped", "Skipped: the circuit is open"
 
 
 class Rating(models.TextChoices):
@@ -42,6 +53,8 @@ class Conversation(models.Model):
     message_count = models.PositiveIntegerField("messages", default=0)
     token_count = models.PositiveBigIntegerField("tokens", default=0)
     failure_count = models.PositiveIntegerField("failures", default=0)
+    cost_usd = models.DecimalField("cost (US$)", max_digits=14, decimal_places=8, null=True)
+    """Of the turns whose price is known; None when none is."""
 
     class Meta:
         ordering = ["-id"]
@@ -62,6 +75,14 @@ class Message(models.Model):
     conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="messages")
     role = models.CharField(max_length=16, choices=Role.choices)
     content = models.TextField(blank=True)
+    parts = models.JSONField(null=True)
+    """The whole content of a user's message that is more than text: OpenAI's content parts."""
+    reasoning = models.TextField(blank=True, default="", db_default="")
+    """What the model said to itself, when the turn asked for it."""
+    tool_calls = models.JSONField(null=True)
+    """Of an answer: [{id, type, function: {name, arguments}}]."""
+    tool_call_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    """Of a tool's result: the call that it answers."""
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.COMPLETED)
     finish_reason = models.CharField(max_length=32, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
@@ -70,6 +91,7 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
     total_tokens = models.PositiveIntegerField(null=True)
+    usage_estimated = models.BooleanField(default=False, db_default=False)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True)
     ttft_ms = models.PositiveIntegerField("time to first token (ms)", null=True)
     latency_ms = models.PositiveIntegerField("latency (ms)", null=True)
@@ -77,6 +99,8 @@ class Message(models.Model):
     trace_id = models.CharField(max_length=32, blank=True)
     sentry_event_id = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField(null=True)
+    cancel_requested = models.BooleanField(default=False, db_default=False)
+    """Whether somebody wants the running turn to end; the worker that runs it looks."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -101,6 +125,31 @@ class Message(models.Model):
         return self.status == Status.STREAMING and self.lease_until is not None and self.lease_until > timezone.now()
 
 
+class MessageAttempt(models.Model):
+    """One request to a provider for an answer. A turn makes another when one fails before its first token."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="attempts", db_index=False)
+    number = models.PositiveSmallIntegerField()
+    """From 1, in the order of the attempts."""
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    error_code = models.CharField(max_length=64, blank=True)
+    provider_status = models.PositiveIntegerField("HTTP status", null=True)
+    """What the provider answered, if it was no success."""
+    started_at = models.DateTimeField()
+    ttft_ms = models.PositiveIntegerField("time to first token (ms)", null=True)
+    latency_ms = models.PositiveIntegerField("latency (ms)")
+    """Both from the attempt's own start."""
+
+    class Meta:
+        ordering = ["message", "number"]
+        constraints = [models.UniqueConstraint(fields=["message", "number"], name="one_attempt_of_number")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.provider} {self.outcome}"
+
+
 class Feedback(models.Model):
     """What a user thinks of an answer. Its comment is written to be read by the people who run the server."""
 
@@ -113,6 +162,7 @@ class Feedback(models.Model):
 
     class Meta:
         verbose_name_plural = "feedback"
+        indexes = [models.Index(fields=["rating", "message"], name="feedback_of_rating")]
         constraints = [models.UniqueConstraint(fields=["message", "user"], name="one_feedback_of_user")]
 
     def __str__(self) -> str:

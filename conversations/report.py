@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from conversations.links import admin_url
 from conversations.models import Status
 from conversations.turn import Turn
 from providers import errors
+from providers.base import strings_of
 from providers.pricing import cost_usd
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             "message_id": str(turn.id),
             "stream": turn.streaming,
             "prompt_messages": len(request.messages),
-            "prompt_chars": sum(len(message["content"]) for message in request.messages),
+            "prompt_chars": sum(len(text) for text in strings_of(request.messages)),
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
         },
@@ -54,15 +56,15 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             "model": request.model,
             "fallback_model": provider.fallback_model,
             "has_key": bool(provider.api_key),
-            "connect_timeout_s": settings.CHAT_CONNECT_TIMEOUT,
-            "read_timeout_s": settings.CHAT_READ_TIMEOUT,
+            "timeouts_s": asdict(provider.timeouts),
         },
     }
 
 
 def texts(turn: Turn) -> Iterator[str]:
     """What no error's text may repeat: the whole prompt, the answer so far, and what the conversation is called."""
-    yield from (message["content"] for message in turn.request.messages)
+    yield from strings_of(turn.request.messages)
+    yield from strings_of(turn.request.extra)
     yield turn.text
     yield turn.conversation.title
     yield turn.conversation.system_prompt

@@ -125,7 +125,7 @@ def build_prompt(start: Start, conversation: Conversation, provider: Provider) -
     system = conversation.system_prompt or start.system_prompt
     first: list[ChatMessage] = [{"role": "system", "content": system}] if system else []
     last: ChatMessage = {"role": "user", "content": start.content}
-    budget = provider.history_tokens - sum(history.tokens_of(message["content"]) for message in (*first, last))
+    budget = provider.history_tokens - sum(map(history.size_of, (*first, last)))
     past = history.window(conversation.pk, budget) if start.conversation_id else []
     return [*first, *past, last]
 

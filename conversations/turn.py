@@ -2,13 +2,21 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from conversations.models import Conversation, Message
-from providers.base import ChatRequest, Delta, Usage
+from providers.base import ChatRequest, Delta, Part, Usage
 from providers.registry import Provider
+
+
+class ToolResult(NamedTuple):
+    """What a tool that the last answer called has said."""
+
+    tool_call_id: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +24,15 @@ class Ask:
     """What a caller wants of a turn. None means: as the conversation, or the provider, has it."""
 
     content: str
+    """The text of the user's message; empty when the turn only brings tool results."""
     stream: bool
+    parts: list[Part] | None = None
+    """The whole content, when it is more than text."""
+    tool_results: tuple[ToolResult, ...] = ()
+    reasoning: bool = False
+    """Whether the model's reasoning is stored and sent."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """ChatRequest.extra."""
     provider: str | None = None
     model: str | None = None
     temperature: float | None = None

@@ -1,13 +1,36 @@
 """What a provider is to the rest of the server: something that answers a request with a stream of deltas."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, Protocol, TypedDict
+
+Part = dict[str, Any]
+"""As OpenAI has it: {"type": "text", "text": ...} or {"type": "image_url", "image_url": {"url": ...}}."""
+
+ToolCall = dict[str, Any]
+"""{"id", "type": "function", "function": {"name", "arguments"}}; the arguments are JSON, as a string."""
 
 
 class ChatMessage(TypedDict):
     role: str
-    content: str
+    content: str | list[Part] | None
+    """None beside tool calls without a text."""
+    tool_calls: NotRequired[list[ToolCall]]
+    tool_call_id: NotRequired[str]
+    """Of a tool's result: the call that it answers."""
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    """Every string in a message or any other JSON value; a mapping's keys as well."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from strings_of(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings_of(item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +41,8 @@ class ChatRequest:
     messages: list[ChatMessage]
     temperature: float | None = None
     max_tokens: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What goes to the provider as it is: `tools`, `tool_choice`, `response_format`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +52,20 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int = 0
+    """Those of the prompt that the provider read from its cache, which costs less."""
+    estimated: bool = False
+    """Whether they are our guess, since the provider reported none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call: `id` and `name` come once, `arguments` in pieces."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +76,24 @@ class Delta:
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
+    reasoning: str = ""
+    """What the model says to itself; never part of the answer."""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the model has said anything with it."""
+        return bool(self.text or self.reasoning or self.tool_calls)
 
 
 class ChatProvider(Protocol):
     """There is one way to answer, a stream; whoever wants the whole drains it."""
 
     def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
-        """Yields deltas up to the provider's finish. Raises a ProviderError, and only that, for the provider's faults.
+        """Yields deltas up to the provider's finish, of which there is one. Raises a ProviderError, and only that, for
+        the provider's faults.
 
-        Closing or cancelling the iterator ends the provider's work at once.
+        Closing or cancelling the iterator ends the provider's work at once. How long to wait for it is the caller's
+        to say, but for the connection.
         """
         ...

@@ -14,6 +14,9 @@ class ProviderError(Exception):
     template: ClassVar[str]
     """What happened and what to do, with {provider} for its name."""
     retryable: ClassVar[bool] = False
+    """Whether the same request may succeed a moment later. Then another provider may be asked as well."""
+    falls_back: ClassVar[bool] = False
+    """Whether another provider may well answer, though this one will not."""
     callers_fault: ClassVar[bool] = False
     """Whether the request was at fault, so that the provider's own words help whoever made it."""
     level: ClassVar[str] = "error"
@@ -58,6 +61,15 @@ class AuthenticationFailed(ProviderError):
     status = 502
     title = "The provider refused our credentials"
     template = "{provider} refused this server's API key. Its operator has to check the key."
+    falls_back = True
+
+
+class QuotaExhausted(ProviderError):
+    code = "quota_exhausted"
+    status = 502
+    title = "Our account with the provider is out of credit"
+    template = "{provider} says that this server's account is out of credit. Its operator has to top it up."
+    falls_back = True
 
 
 class RateLimited(ProviderError):
@@ -133,8 +145,25 @@ class MalformedAnswer(ProviderError):
     retryable = True
 
 
+class EmptyAnswer(ProviderError):
+    code = "empty_answer"
+    status = 502
+    title = "The provider's answer is empty"
+    template = "{provider} ended its answer without a word. Try again, or choose another model."
+    retryable = True
+
+
+class CircuitOpen(ProviderError):
+    code = "circuit_open"
+    status = 503
+    title = "The provider has failed too often of late"
+    template = "{provider} has failed too often of late and gets a pause. Try again later, or choose another provider."
+    falls_back = True
+
+
 ALL: tuple[type[ProviderError], ...] = (
     AuthenticationFailed,
+    QuotaExhausted,
     RateLimited,
     ContextTooLong,
     BadRequest,
@@ -144,4 +173,6 @@ ALL: tuple[type[ProviderError], ...] = (
     Unreachable,
     ServerError,
     MalformedAnswer,
+    EmptyAnswer,
+    CircuitOpen,
 )

@@ -19,15 +19,15 @@ MAX_COUNT = 2**31 - 1
 class OpenAICompatible:
     """A ChatProvider over `openai.AsyncOpenAI`, used for its wire alone: retries and parsing are ours."""
 
-    def __init__(self, provider: Provider, *, connect_timeout: float, read_timeout: float) -> None:
-        """`connect_timeout` and `read_timeout` (the longest silence) in seconds."""
+    def __init__(self, provider: Provider) -> None:
         self.provider = provider
+        connect = provider.timeouts.connect
         self._client = openai.AsyncOpenAI(
             api_key=provider.api_key or "none",
             base_url=provider.base_url,
             max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(
-                timeout=httpx2.Timeout(read_timeout, connect=connect_timeout, pool=connect_timeout),
+                timeout=httpx2.Timeout(None, connect=connect, pool=connect),  # whoever reads the stream keeps the time
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
                 follow_redirects=False,  # a redirect could carry the prompt to another host
             ),
@@ -53,7 +53,7 @@ class OpenAICompatible:
     async def list_models(self) -> list[str]:
         """The ids of the models that the provider offers now. Raises a ProviderError."""
         try:
-            page = await self._models.list()
+            page = await self._models.list(timeout=self.provider.timeouts.first_token)
             return [model.id for model in page.data or []]
         except (openai.OpenAIError, httpx2.HTTPError) as exc:
             raise translate(exc, self.provider) from None
@@ -68,6 +68,8 @@ class OpenAICompatible:
             parameters["temperature"] = request.temperature
         if request.max_tokens is not None:
             parameters[self.provider.max_tokens_field] = request.max_tokens
+        if request.extra:
+            parameters["extra_body"] = dict(request.extra)
         return parameters
 
     async def _deltas(self, response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[Delta]:

@@ -6,15 +6,31 @@ Base URLs, model names and quirks were checked against the providers' public doc
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
 from chatproject.env import http_url
 
+SHORTEST, LONGEST = 0.1, 86_400.0
+"""Seconds: the bounds of a time-out."""
+
 Read = Callable[[str, str], str]
 """Reads a variable of the environment, (name, default) -> value; an empty one is the default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for a provider, in seconds."""
+
+    connect: float = 5.0
+    first_token: float = 60.0
+    """From the request to the first token; comments and empty deltas are none."""
+    silence: float = 30.0
+    """Between two tokens."""
+    turn: float = 300.0
+    """For the whole turn, with its retries and fallbacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +52,9 @@ class Provider:
     request_id_header: str = "x-request-id"
     price_id: str = ""
     """The provider's id in genai-prices; empty when it has no price list."""
+    images: bool = True
+    """Whether any of its models takes images."""
+    timeouts: Timeouts = Timeouts()
 
     def variable(self, suffix: str) -> str:
         """The environment variable that overrides a value, e.g. OPENAI_BASE_URL."""
@@ -130,22 +149,24 @@ PRESETS = (
         model="smollm2-135m-instruct",
         needs_key=False,
         history_tokens=6_000,  # of its 8,192
+        images=False,
     ),
 )
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
-def load(read: Read, enabled: list[str]) -> Mapping[str, Provider]:
+def load(read: Read, enabled: list[str], timeouts: Timeouts) -> Mapping[str, Provider]:
     """The configured providers by name, in the order of `enabled` or, when that is empty, of the presets.
 
     An empty list means every preset that has a key, and `local`. A name that is no preset is a custom
-    OpenAI-compatible provider. Raises ImproperlyConfigured with the variable's name.
+    OpenAI-compatible provider. `timeouts` are those of a provider that has none of its own. Raises
+    ImproperlyConfigured with the variable's name.
     """
-    presets = {preset.name: _override(preset, read) for preset in PRESETS}
+    presets = {preset.name: _override(replace(preset, timeouts=timeouts), read) for preset in PRESETS}
     if not enabled:
         return {name: p for name, p in presets.items() if p.api_key or name == "local"}
-    return {name: _require_key(presets[name]) if name in presets else _custom(name, read) for name in enabled}
+    return {name: _require_key(presets[name]) if name in presets else _custom(name, read, timeouts) for name in enabled}
 
 
 def _override(row: Provider, read: Read) -> Provider:
@@ -156,6 +177,7 @@ def _override(row: Provider, read: Read) -> Provider:
         model=read(row.variable("MODEL"), row.model),
         fallback_model=read(row.variable("FALLBACK_MODEL"), row.fallback_model),
         history_tokens=_budget(row, read),
+        timeouts=Timeouts(**{name: _timeout(row, name, read) for name in asdict(row.timeouts)}),
     )
 
 
@@ -183,18 +205,31 @@ def _budget(row: Provider, read: Read) -> int:
     return int(value)
 
 
+def _timeout(row: Provider, name: str, read: Read) -> float:
+    variable = row.variable(f"{name.upper()}_TIMEOUT")
+    try:
+        value = float(read(variable, str(getattr(row.timeouts, name))))
+    except ValueError:
+        value = float("nan")
+    if not SHORTEST <= value <= LONGEST:  # also false for nan
+        raise ImproperlyConfigured(f"{variable} must be a number of seconds from {SHORTEST:g} to {LONGEST:g}.")
+    return value
+
+
 def _require_key(row: Provider) -> Provider:
     if row.needs_key and not row.api_key:
         raise ImproperlyConfigured(f"CHAT_PROVIDERS names {row.name}, so {row.variable('API_KEY')} must be set.")
     return row
 
 
-def _custom(name: str, read: Read) -> Provider:
+def _custom(name: str, read: Read, timeouts: Timeouts) -> Provider:
     if not _NAME.fullmatch(name):
         raise ImproperlyConfigured(
             "CHAT_PROVIDERS may only hold names of lower-case letters, digits, - and _, separated by commas."
         )
-    row = Provider(name=name, label=name, base_url="", model="", needs_key=False, history_tokens=6_000)
+    row = Provider(
+        name=name, label=name, base_url="", model="", needs_key=False, history_tokens=6_000, timeouts=timeouts
+    )
     for suffix in ("BASE_URL", "MODEL"):
         if not read(row.variable(suffix), ""):
             presets = ", ".join(preset.name for preset in PRESETS)
@@ -202,3 +237,17 @@ def _custom(name: str, read: Read) -> Provider:
                 f"CHAT_PROVIDERS names a provider that is no preset ({presets}), so {row.variable(suffix)} must be set."
             )
     return _override(row, read)
+
+
+def fallbacks(value: str, providers: Mapping[str, Provider]) -> dict[str, tuple[str, ...]]:
+    """The providers that stand in for another, of `openai=anthropic,groq;groq=openai`. Raises ImproperlyConfigured."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in filter(None, (part.strip() for part in value.split(";"))):
+        name, _, rest = entry.partition("=")
+        names = [part.strip() for part in (name, *rest.split(","))]
+        if len(names) != len(set(names)) or any(name not in providers for name in names):
+            raise ImproperlyConfigured(
+                "CHAT_FALLBACKS must look like openai=anthropic,groq;groq=openai, each name configured, and once."
+            )
+        found[names[0]] = tuple(names[1:])
+    return found

@@ -23,11 +23,7 @@ def provider_named(name: str) -> Provider:
 @cache
 def adapter(name: str) -> OpenAICompatible:
     """One client, with its connection pool, for each provider and process."""
-    return OpenAICompatible(
-        settings.CHAT_PROVIDERS[name],
-        connect_timeout=settings.CHAT_CONNECT_TIMEOUT,
-        read_timeout=settings.CHAT_READ_TIMEOUT,
-    )
+    return OpenAICompatible(settings.CHAT_PROVIDERS[name])
 
 
 def chat_provider(name: str) -> ChatProvider:

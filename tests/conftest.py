@@ -17,7 +17,7 @@ import django
 import pytest
 
 OWN = re.compile(
-    r"(SENTRY|CHAT|DATABASE|DJANGO|GUNICORN)_.*|.*_(API_KEY|BASE_URL|MODEL|HISTORY_TOKENS)"
+    r"(SENTRY|CHAT|DATABASE|DJANGO|GUNICORN)_.*|.*_(API_KEY|BASE_URL|MODEL|HISTORY_TOKENS|TIMEOUT)"
     r"|DEBUG|LOG_FORMAT|PUBLIC_URL|ALLOWED_HOSTS|CSRF_TRUSTED_ORIGINS|PORT|HOST|WEB_CONCURRENCY|GRACEFUL_TIMEOUT"
 )
 for name in [name for name in os.environ if OWN.fullmatch(name)]:
@@ -150,6 +150,8 @@ def fake(provider: Provider) -> dict[str, str]:
         "FAKE_BASE_URL": provider.url,
         "FAKE_MODEL": "echo",
         "FAKE_API_KEY": "fake-secret",
-        "CHAT_READ_TIMEOUT": "20",
+        "CHAT_FIRST_TOKEN_TIMEOUT": "20",
+        "CHAT_SILENCE_TIMEOUT": "20",
+        "CHAT_RETRIES": "0",  # a test that is about them has its own
         "LOCAL_BASE_URL": "http://127.0.0.1:1/v1",  # nobody there
     }

@@ -108,7 +108,7 @@ def test_a_provider_that_is_not_there_is_unreachable(client: Client) -> None:
 
 
 def test_a_silent_provider_is_a_timeout(start_server: StartServer) -> None:
-    client = start_server(CHAT_READ_TIMEOUT="0.3").client()
+    client = start_server(CHAT_FIRST_TOKEN_TIMEOUT="0.3", CHAT_SILENCE_TIMEOUT="0.3").client()
     for model, text in (("hang", ""), ("hang-mid-stream", PARTIAL)):
         conversation = client.conversation()
         assert_problem(client.say(conversation["id"], "hello", model=model), 504, "timeout")

@@ -9,7 +9,7 @@ SECRET = "sk-do-not-print-me"
 
 
 def load(enabled: list[str] | None = None, **variables: str) -> dict[str, registry.Provider]:
-    return dict(registry.load(lambda name, default: variables.get(name) or default, enabled or []))
+    return dict(registry.load(lambda name, default: variables.get(name) or default, enabled or [], registry.Timeouts()))
 
 
 def refused(enabled: list[str] | None = None, **variables: str) -> str:

@@ -63,7 +63,8 @@ def configuration(canaries: Canaries, ingest: Ingest) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tests.fakes.faulty_settings",
         "SECRET_KEY": canaries.secret_key,
         "FAKE_API_KEY": canaries.provider_key,
-        "CHAT_READ_TIMEOUT": "3",
+        "CHAT_FIRST_TOKEN_TIMEOUT": "3",
+        "CHAT_SILENCE_TIMEOUT": "3",
         "GRACEFUL_TIMEOUT": "4",  # a live turn has half of it
         "SENTRY_SEND_FEEDBACK": "false",
         "SENTRY_RELEASE": "canaries",  # without one there are no sessions

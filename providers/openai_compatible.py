@@ -1,19 +1,22 @@
 """The adapter for every provider, since all of them speak OpenAI's chat completions protocol."""
 
-import json
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx2
 import openai
 
 from providers import errors
-from providers.base import ChatRequest, Delta, Usage
+from providers.base import ChatRequest, Delta
+from providers.bounded import bound_error
+from providers.decoder import AnswerDecoder
 from providers.registry import Provider
-from providers.sse import EventTooLong, SSEDecoder
-from providers.translation import translate, translate_payload
+from providers.translation import translate
 
-MAX_COUNT = 2**31 - 1
+LONGEST_END = 0.05
+"""Seconds between the last event of an answer and the end of its body."""
 
 
 class OpenAICompatible:
@@ -30,6 +33,7 @@ class OpenAICompatible:
                 timeout=httpx2.Timeout(None, connect=connect, pool=connect),  # whoever reads the stream keeps the time
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
                 follow_redirects=False,  # a redirect could carry the prompt to another host
+                event_hooks={"response": [bound_error]},
             ),
         )
         # Both at start-up: the SDK builds its resources on first use, which costs most of a second, and finds out
@@ -40,15 +44,24 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """See ChatProvider.stream."""
+        answer = AnswerDecoder(self.provider)
         try:
-            async with self._create(**self._parameters(request)) as response:
-                async for delta in self._deltas(response):
-                    yield delta
-        except EventTooLong:
-            raise errors.MalformedAnswer(provider=self.provider.label, cause="an event without end") from None
+            async with self._create(**self._parameters(request)) as response, aclosing(response.iter_bytes()) as chunks:
+                answer.request_id = response.headers.get(self.provider.request_id_header)
+                async for chunk in chunks:
+                    for delta in answer.feed(chunk):
+                        yield delta
+                    if answer.done:
+                        await _read_out(chunks)
+                        break
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError) as exc:
-            # `from None`: an SDK's message repeats the provider's, which may hold the prompt or the key.
-            raise translate(exc, self.provider) from None
+            if answer.finish_reason is None:  # else it is whole, however its connection ended
+                error = translate(exc, self.provider)
+                error.provider_request_id = error.provider_request_id or answer.request_id
+                # `from None`: an SDK's message repeats the provider's, which may hold the prompt or the key.
+                raise error from None
+        for delta in answer.close():
+            yield delta
 
     async def list_models(self) -> list[str]:
         """The ids of the models that the provider offers now. Raises a ProviderError."""
@@ -72,59 +85,12 @@ class OpenAICompatible:
             parameters["extra_body"] = dict(request.extra)
         return parameters
 
-    async def _deltas(self, response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[Delta]:
-        finished = False
-        async for data in _events(response):
-            if data == b"[DONE]":
-                return
-            delta = self._decode(data)
-            finished = finished or delta.finish_reason is not None
-            yield delta
-        if not finished:
-            raise errors.MalformedAnswer(provider=self.provider.label, cause="the stream ended before the answer did")
 
-    def _decode(self, data: bytes) -> Delta:
-        try:
-            payload = json.loads(data)
-            if error := payload.get("error"):
-                raise translate_payload(error, self.provider)
-            choices = payload.get("choices") or [{}]
-            usage = payload.get("usage")
-            return Delta(
-                text=_clean((choices[0].get("delta") or {}).get("content") or ""),
-                finish_reason=_string(choices[0].get("finish_reason")),
-                usage=_usage(usage) if usage else None,
-                model=_string(payload.get("model")),
-            )
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as exc:
-            raise errors.MalformedAnswer(provider=self.provider.label, cause=type(exc).__name__) from None
-
-
-async def _events(response: openai.AsyncAPIResponse[Any]) -> AsyncIterator[bytes]:
-    decoder = SSEDecoder()
-    async for chunk in response.iter_bytes():
-        for data in decoder.feed(chunk):
-            yield data
-    for data in decoder.close():
-        yield data
-
-
-def _clean(text: str) -> str:
-    """Text that every database and every encoder takes: no NUL, no half of a surrogate pair."""
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    return text.replace("\x00", "") if "\x00" in text else text
-
-
-def _string(value: object) -> str | None:
-    return _clean(value) if isinstance(value, str) else None
-
-
-def _usage(reported: dict[str, Any]) -> Usage:
-    prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
-    return Usage(prompt, completion, _count(reported.get("total_tokens")) or min(prompt + completion, MAX_COUNT))
-
-
-def _count(value: object) -> int:
-    """A token count that the database can hold, whatever the provider claims."""
-    return max(0, min(value, MAX_COUNT)) if isinstance(value, int) else 0
+async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+    """Reads to the end of a body whose answer is complete, unless that takes time: then the connection, and with it
+    the TLS handshake, serves the next turn too.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_END):
+            async for _ in chunks:
+                pass

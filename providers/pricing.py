@@ -10,10 +10,19 @@ from providers.registry import Provider
 
 
 def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:
-    """The price of `usage` in US dollars; None when the list does not know the model. Takes about 25 us."""
+    """The price of `usage` in US dollars; None when the list does not know the model. Takes about 25 us.
+
+    `usage.cached_tokens` are part of the prompt's, as OpenAI counts them, and cost less where the list says so.
+    """
     if not provider.price_id:
         return None
-    priced = PricedUsage(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+    # xAI and Gemini count the tokens of reasoning, which cost what an answer's do, in the total alone.
+    output = max(usage.completion_tokens, usage.total_tokens - usage.prompt_tokens)
+    priced = PricedUsage(
+        input_tokens=usage.prompt_tokens,
+        cache_read_tokens=min(usage.cached_tokens, usage.prompt_tokens),
+        output_tokens=output,
+    )
     try:
         return calc_price(priced, model, provider_id=provider.price_id).total_price
     except LookupError:

@@ -12,6 +12,10 @@ class EventTooLong(ValueError):
     """An event has more than LONGEST_EVENT bytes."""
 
 
+class ErrorData(bytes):
+    """The data of an event that is named `error`; other names mean nothing in this protocol."""
+
+
 class SSEDecoder:
     """Feed it the body as it comes, cut anywhere; it returns the `data` of each event that is complete."""
 
@@ -19,6 +23,7 @@ class SSEDecoder:
         self._line: list[bytes] = []
         """The pieces of a line whose end has not come; joined once, since a line may come in thousands."""
         self._data: list[bytes] = []
+        self._error = False
         self._size = 0
         """Bytes since the last event."""
 
@@ -44,10 +49,14 @@ class SSEDecoder:
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and self._data:
-                events.append(b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
-                self._data.clear()
-            if not line:
+            elif line.startswith(b"event:"):
+                self._error = line[6:].strip() == b"error"
+            elif not line:
+                if self._data:
+                    data = b"\n".join(self._data) if len(self._data) > 1 else self._data[0]
+                    events.append(ErrorData(data) if self._error else data)
+                    self._data.clear()
+                self._error = False
                 self._size = sum(map(len, self._line))
         return events
 

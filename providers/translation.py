@@ -4,8 +4,8 @@ By HTTP status first, by the error's code or wording second: a status is a contr
 The wordings are those of the presets' APIs in November 2026.
 """
 
-import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -13,18 +13,57 @@ import openai
 
 from providers import errors
 from providers.registry import Provider
+from providers.waits import wait_of
 
 TOO_LONG = re.compile(
     r"context_length_exceeded|context[ _]length|context size|maximum (number of tokens|prompt length|context)"
-    r"|prompt is too long|too large for model|exceed_context|reduce the length",
+    r"|prompt is too long|too large for model|exceed_context|reduce the length|max_tokens_exceeded",
     re.I,
 )
 NO_MODEL = re.compile(
-    r"model_not_found|invalid_model|model not exist|not a valid model|supported api model names"
+    r"model_not_found|invalid_model|model not exist|not a valid model|supported api model names|no endpoints found"
     r"|model.{0,120}(does not exist|not found|decommissioned)|is not found for api version",
     re.I | re.S,
 )
 FILTERED = re.compile(r"content_filter|content_policy|content management policy|content exists risk|moderation", re.I)
+NO_CREDIT = re.compile(
+    # Not `billing` alone: Gemini's and Groq's plain rate limits name their billing pages.
+    r"insufficient[ _](quota|balance|credits?|funds)|credit[ _]balance|usage_limit_exceeded"
+    r"|specified.{0,20}usage limits|spend(ing)?[ _]limit|billing_(error|hard_limit|not_active)|billing to be enabled"
+    r"|payment_required|credits are depleted|(all available|any|out of|more) credits|(budget|key) limit exceeded",
+    re.I,
+)
+BAD_KEY = re.compile(r"(incorrect|invalid)[ _]api[ _]key|api[ _]key[ _](not (valid|found)|invalid|expired)", re.I)
+LARGER_THAN_THE_LIMIT = re.compile(r"request too large", re.I)
+"""Groq (413) and OpenAI (429), of a request that alone has more tokens than a minute's limit: no wait helps."""
+RATE = re.compile(r"rate[ _]limit|too many requests|resource_exhausted|slow_down", re.I)
+
+CODES: tuple[tuple[str, type[errors.ProviderError]], ...] = (
+    ("authentication_error", errors.AuthenticationFailed),
+    ("permission_error", errors.AuthenticationFailed),
+    ("timeout_error", errors.Timeout),
+    ("not_found_error", errors.UnknownModel),
+    ("request_too_large", errors.ContextTooLong),
+    ("invalid_request", errors.BadRequest),
+)
+"""What errors inside a stream, which have no status, call themselves."""
+BY_STATUS = {
+    401: errors.AuthenticationFailed,
+    402: errors.QuotaExhausted,
+    403: errors.AuthenticationFailed,
+    404: errors.MalformedAnswer,  # without a word of a model it is the base URL that is wrong; so are the next two
+    405: errors.MalformedAnswer,
+    410: errors.MalformedAnswer,
+    408: errors.Timeout,
+    504: errors.Timeout,
+    409: errors.ServerError,  # a conflict of the provider's own: our requests change nothing. Anthropic says to retry
+    425: errors.ServerError,
+    498: errors.ServerError,  # Groq: no capacity
+    499: errors.ServerError,  # Groq: somebody cancelled it, and it was not us
+    413: errors.ContextTooLong,
+    429: errors.RateLimited,
+}
+TELLS_BY_WORDS = {400, 403, 404, 413, 422, 429}
 REASON_LIMIT = 500
 
 
@@ -34,64 +73,64 @@ def translate(exc: Exception, provider: Provider) -> errors.ProviderError:
     if isinstance(exc, openai.APIStatusError):
         return _from_status(exc, provider, facts)
     if isinstance(exc, openai.APITimeoutError | httpx2.TimeoutException):
-        return errors.Timeout(**facts)
+        return errors.Timeout(**facts | {"cause": _cause(exc)})
     if isinstance(exc, openai.APIConnectionError | httpx2.TransportError):
-        inner = exc.__cause__
-        return errors.Unreachable(**(facts | {"cause": type(inner).__name__} if inner else facts))
+        return errors.Unreachable(**facts | {"cause": _cause(exc)})
     return errors.MalformedAnswer(**facts)
 
 
 def translate_payload(error: Any, provider: Provider) -> errors.ProviderError:
     """The ProviderError for an error object that came inside a stream, after a 200."""
     codes, text = _words({"error": error})
-    facts: dict[str, Any] = {"provider": provider.label, "reason": text, "cause": "error in the stream"}
     status = next((int(code) for code in codes.split() if re.fullmatch(r"[45]\d\d", code)), None)
-    kind = _by_words(f"{codes} {text}") or (_by_status(status) if status else errors.ServerError)
-    if "rate_limit" in codes:
-        kind = errors.RateLimited
-    return kind(provider_status=status, **facts)
+    kind = _kind(status, codes, text, None)
+    return kind(provider=provider.label, provider_status=status, reason=text, cause="error in the stream")
 
 
 def _from_status(exc: openai.APIStatusError, provider: Provider, facts: dict[str, Any]) -> errors.ProviderError:
     codes, text = _words(exc.body)
-    status = exc.status_code
-    kind = _by_status(status)
-    if status in {400, 403, 404, 413, 422}:
-        kind = _by_words(f"{codes} {text}") or kind
-    return kind(
-        provider_status=status,
+    wait = wait_of(exc.response.headers, exc.body)
+    return _kind(exc.status_code, codes, text, wait)(
+        provider_status=exc.status_code,
         provider_request_id=exc.response.headers.get(provider.request_id_header),
-        retry_after=_seconds(exc.response.headers.get("retry-after")),
+        retry_after=wait,
         reason=text,
         **facts,
     )
 
 
-def _by_status(status: int) -> type[errors.ProviderError]:
-    if status in {401, 402, 403}:
-        return errors.AuthenticationFailed
-    if status in {408, 504}:
-        return errors.Timeout
-    if status == 404:
+def _kind(status: int | None, codes: str, text: str, wait: float | None) -> type[errors.ProviderError]:
+    words = f"{codes} {text}"
+    if status == 402 and wait is not None:
+        return errors.RateLimited  # OpenRouter: too much under way for the balance, which comes back by itself
+    if status == 404 and re.search(r"model|deployment", words, re.I) and not text.lstrip().startswith("<"):
         return errors.UnknownModel
-    if status == 413:
+    if status in {413, 429} and LARGER_THAN_THE_LIMIT.search(words):
         return errors.ContextTooLong
-    if status == 429:
+    if status is None or status in TELLS_BY_WORDS:
+        kind = _by_words(words, status)
+        if kind is not None:
+            return kind
+    if status is None:
+        return next((kind for code, kind in CODES if code in codes), errors.ServerError)
+    default = errors.ServerError if status >= 500 else errors.BadRequest if status >= 400 else errors.MalformedAnswer
+    return BY_STATUS.get(status, default)
+
+
+def _by_words(words: str, status: int | None) -> type[errors.ProviderError] | None:
+    if NO_CREDIT.search(words):
+        return errors.QuotaExhausted
+    if status == 429:  # whatever else its words quote
         return errors.RateLimited
-    if status >= 500:
-        return errors.ServerError
-    return errors.BadRequest if status >= 400 else errors.MalformedAnswer
-
-
-def _by_words(words: str) -> type[errors.ProviderError] | None:
     for pattern, kind in (
         (TOO_LONG, errors.ContextTooLong),
         (NO_MODEL, errors.UnknownModel),
         (FILTERED, errors.ContentFiltered),
+        (BAD_KEY, errors.AuthenticationFailed),
     ):
         if pattern.search(words):
             return kind
-    return None
+    return errors.RateLimited if status in {None, 413} and RATE.search(words) else None
 
 
 def _words(body: Any) -> tuple[str, str]:
@@ -102,14 +141,25 @@ def _words(body: Any) -> tuple[str, str]:
         body = body["error"]
     if not isinstance(body, dict):
         return "", str(body or "")[:REASON_LIMIT]
-    codes = " ".join(str(body[key]) for key in ("code", "type", "status") if body.get(key))
+    # Anthropic tells a spend limit from a rate limit in `details` alone.
+    details = body.get("details")
+    specific = details.get("error_code") if isinstance(details, dict) else None
+    codes = " ".join(str(code) for code in (body.get("code"), body.get("type"), body.get("status"), specific) if code)
     return codes, str(body.get("message") or body.get("error") or "")[:REASON_LIMIT]
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """A Retry-After header in seconds; the form with a date is rare among these providers and left out."""
-    try:
-        seconds = float(retry_after or "nan")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+def _cause(exc: BaseException) -> str:
+    """The class of what the SDK wraps, and of what the operating system said, if it did: "ConnectError (gaierror)"."""
+    outer = exc.__cause__ or exc
+    told = next((e for e in _behind(outer) if isinstance(e, OSError) and type(e) is not OSError), None)
+    return f"{type(outer).__name__} ({type(told).__name__})" if told else type(outer).__name__
+
+
+def _behind(exc: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(20):  # no chain is as long, unless it is a ring
+        if isinstance(exc, BaseExceptionGroup):  # of the addresses that a name has
+            exc = exc.exceptions[0]
+        if exc is None:
+            return
+        yield exc
+        exc = exc.__cause__ or exc.__context__

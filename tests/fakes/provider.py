@@ -9,6 +9,7 @@ import json
 import socket
 import struct
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -41,7 +42,7 @@ class Received:
         return json.loads(self.raw) if self.raw else {}
 
     @property
-    def messages(self) -> list[dict[str, str]]:
+    def messages(self) -> list[dict[str, Any]]:
         return list(self.body["messages"])
 
 
@@ -50,6 +51,12 @@ class Provider:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.connections = 0
+        """How many were made so far."""
+        self.holds_models = False
+        """Whether the list of models hangs as well."""
+        self._asked: Counter[str] = Counter()
+        """How often, by model."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-provider", daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
@@ -79,6 +86,9 @@ class Provider:
     def clear(self) -> None:
         """As new: forgets the requests; answers hang again."""
         self.received.clear()
+        self._asked.clear()
+        self.connections = 0
+        self.holds_models = False
         self._loop.call_soon_threadsafe(self._gate.clear)
 
     def kill(self) -> None:
@@ -119,6 +129,7 @@ class Provider:
         assert task is not None
         self._tasks.add(task)
         self._writers.add(writer)
+        self.connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass
@@ -150,8 +161,12 @@ class Provider:
 
     async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection can take another request. Raises ConnectionError when the client has gone."""
-        exchange = Exchange(writer, self._gate, request.body)
+        model = request.body.get("model", "")
+        exchange = Exchange(writer, self._gate, request.body, self._asked[model])
+        self._asked[model] += 1
         if request.path.endswith("/models"):
+            if self.holds_models:
+                await exchange.held()
             await exchange.json(200, {"object": "list", "data": [{"id": name} for name in behaviours.NAMES]})
         else:
             await behaviours.of(exchange.model)(exchange)

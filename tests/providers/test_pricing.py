@@ -1,5 +1,7 @@
 """What a turn costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from providers.base import Usage
@@ -23,6 +25,25 @@ def test_more_tokens_cost_more() -> None:
     assert whole is not None
     assert part is not None
     assert 0 < part < whole
+
+
+def test_cached_tokens_cost_less() -> None:
+    cost = cost_usd(PROVIDERS["openai"], "gpt-4o", Usage(1_000_000, 0, 1_000_000, cached_tokens=400_000))
+    assert cost is not None
+    assert float(cost) == pytest.approx(2.0)  # 0.6 million at 2.50 and 0.4 million at 1.25
+
+
+def test_more_cached_tokens_than_there_are_cost_what_there_are() -> None:
+    odd = Usage(1_000_000, 0, 1_000_000, cached_tokens=2_000_000)
+    assert cost_usd(PROVIDERS["openai"], "gpt-4o", odd) == cost_usd(
+        PROVIDERS["openai"], "gpt-4o", replace(odd, cached_tokens=1_000_000)
+    )
+
+
+def test_reasoning_that_only_the_total_counts_costs_as_well() -> None:
+    cost = cost_usd(PROVIDERS["openai"], "gpt-4o", Usage(1_000_000, 10_000, 1_100_000))
+    assert cost is not None
+    assert float(cost) == pytest.approx(3.5)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)

@@ -87,6 +87,42 @@ def test_a_history_budget_must_be_a_whole_number(tokens: str) -> None:
     assert message.startswith("LOCAL_HISTORY_TOKENS must be")
 
 
+def test_a_provider_has_the_time_outs_of_all_or_its_own() -> None:
+    variables = {"GROQ_API_KEY": SECRET, "GROQ_SILENCE_TIMEOUT": "2.5", "GROQ_CONNECT_TIMEOUT": "0.1"}
+    providers = registry.load(lambda name, default: variables.get(name) or default, [], registry.Timeouts(turn=99))
+    assert providers["local"].timeouts == registry.Timeouts(turn=99)
+    assert providers["groq"].timeouts == registry.Timeouts(connect=0.1, silence=2.5, turn=99)
+
+
+def test_a_custom_provider_has_time_outs_too() -> None:
+    provider = load(["acme"], ACME_BASE_URL="http://x/v1", ACME_MODEL="m", ACME_FIRST_TOKEN_TIMEOUT="300")["acme"]
+    assert provider.timeouts == registry.Timeouts(first_token=300)
+
+
+@pytest.mark.parametrize("name", ["CONNECT", "FIRST_TOKEN", "SILENCE", "TURN"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon", "1e9", "0.01"])
+def test_a_time_out_must_be_a_sane_number_of_seconds(name: str, seconds: str) -> None:
+    message = refused(**{f"LOCAL_{name}_TIMEOUT": seconds})
+    assert message.startswith(f"LOCAL_{name}_TIMEOUT must be a number of seconds")
+
+
+def test_each_provider_has_its_own_stand_ins() -> None:
+    providers = load(["local", "ollama", "acme"], ACME_BASE_URL="http://x/v1", ACME_MODEL="m")
+    assert registry.fallbacks("", providers) == {}
+    assert registry.fallbacks(" local = ollama, acme ; acme=local; ", providers) == {
+        "local": ("ollama", "acme"),
+        "acme": ("local",),
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["local", "local=", "=local", "local=openai", "local=local", "local=ollama,ollama", "x"]
+)
+def test_stand_ins_must_be_configured_and_named_once(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^CHAT_FALLBACKS must look like"):
+        registry.fallbacks(value, load(["local", "ollama"]))
+
+
 def test_no_message_and_no_repr_shows_a_key() -> None:
     assert SECRET not in refused(["openai", "acme"], OPENAI_API_KEY=SECRET, ACME_API_KEY=SECRET)
     assert SECRET not in repr(load(OPENAI_API_KEY=SECRET))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.sse import LONGEST_EVENT, EventTooLong, SSEDecoder
+from providers.sse import LONGEST_EVENT, ErrorData, EventTooLong, SSEDecoder
 
 STREAM = (
     ": a comment\n"
@@ -90,3 +90,16 @@ def test_comments_may_go_on_for_ever() -> None:
     decoder = SSEDecoder()
     for _ in range(LONGEST_EVENT // 1_000 + 1):
         assert decoder.feed(b": " + b"x" * 1_000 + b"\n\n") == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_it_marks_the_data_of_an_event_that_is_named_error(size: int) -> None:
+    stream = b"event: message\ndata: a\n\nevent:error\ndata: b\ndata: c\n\ndata: d\n\nevent: error\n\ndata: e\n\n"
+    decoder = SSEDecoder()
+    events = [event for i in range(0, len(stream), size) for event in decoder.feed(stream[i : i + size])]
+    assert [(event, type(event)) for event in events] == [
+        (b"a", bytes),
+        (b"b\nc", ErrorData),
+        (b"d", bytes),
+        (b"e", bytes),
+    ]

@@ -1,0 +1,229 @@
+"""From an answer's bytes to deltas and a verdict: the same however the bytes are cut."""
+
+import json
+from typing import Any
+
+import pytest
+
+from providers import errors
+from providers.base import Delta, Usage
+from providers.decoder import AnswerDecoder
+from providers.registry import Provider
+from providers.sse import LONGEST_EVENT
+from providers.usage import MAX_COUNT
+
+ROW = Provider(name="x", label="X", base_url="http://x/v1", model="m")
+WORDS = [{"choices": [{"delta": {"content": word}}]} for word in ("Grüße ", "🌍")]
+STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}], "model": "m-1"}
+USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+CHOICE = {"message": {"role": "assistant", "content": "Grüße 🌍"}, "finish_reason": "stop"}
+WHOLE = json.dumps({"choices": [CHOICE], "usage": USAGE["usage"]}, ensure_ascii=False).encode()
+
+
+def events(*payloads: Any, end: str = "data: [DONE]\n\n") -> bytes:
+    return ("".join(f"data: {json.dumps(p, ensure_ascii=False)}\n\n" for p in payloads) + end).encode()
+
+
+def decode(body: bytes, size: int | None = None) -> list[Delta]:
+    """The deltas of a body that comes in pieces of `size` bytes."""
+    decoder = AnswerDecoder(ROW)
+    size = size or len(body) or 1
+    deltas = [delta for i in range(0, len(body), size) for delta in decoder.feed(body[i : i + size])]
+    return deltas + list(decoder.close())
+
+
+def fails(body: bytes, size: int | None = None) -> errors.ProviderError:
+    with pytest.raises(errors.ProviderError) as error:
+        decode(body, size)
+    return error.value
+
+
+def one(delta: dict[str, Any]) -> Delta:
+    """What is made of a delta of the protocol."""
+    return decode(events({"choices": [{"delta": delta}]}, {"choices": [{"delta": {}, "finish_reason": "length"}]}))[0]
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\r\n \n"])
+@pytest.mark.parametrize("body", [events(*WORDS, STOP, USAGE), events(*WORDS, STOP, USAGE, end=""), WHOLE])
+def test_it_reads_a_body_cut_into_pieces_of_any_size(body: bytes, start: bytes) -> None:
+    for size in (1, 2, 3, 7, 64, None):
+        deltas = decode(start + body, size)
+        assert "".join(delta.text for delta in deltas) == "Grüße 🌍"
+        assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
+        assert [delta.usage for delta in deltas if delta.usage] == [Usage(3, 2, 5)]
+
+
+def test_nothing_comes_after_done() -> None:
+    decoder = AnswerDecoder(ROW)
+    assert len(list(decoder.feed(events(*WORDS, STOP) + events(*WORDS)))) == 3
+    assert decoder.done
+    assert list(decoder.close()) == []
+
+
+def test_an_event_without_data_is_a_sign_of_life() -> None:
+    assert len(decode(b"data:\n\ndata: \n\n" + events(*WORDS, STOP))) == 3
+
+
+@pytest.mark.parametrize(
+    ("reported", "told"),
+    [
+        ("STOP", "STOP"),
+        ("eos", "eos"),
+        ("tool_calls", "tool_calls"),
+        ("model_length", "length"),
+        ("MAX_TOKENS", "length"),
+    ],
+)
+def test_it_knows_the_other_names_of_a_finish_reason(reported: str, told: str) -> None:
+    last = {"choices": [{"delta": {}, "finish_reason": reported}]}
+    assert decode(events(*WORDS, last))[-1].finish_reason == told
+
+
+@pytest.mark.parametrize("reported", ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "refusal"])
+def test_it_knows_a_filter_by_its_other_names(reported: str) -> None:
+    assert type(fails(events(*WORDS, {"choices": [{"finish_reason": reported}]}))) is errors.ContentFiltered
+
+
+@pytest.mark.parametrize("reported", ["error", "insufficient_system_resource", "abort"])
+def test_a_finish_reason_can_be_a_failure(reported: str) -> None:
+    assert type(fails(events(*WORDS, {"choices": [{"delta": {}, "finish_reason": reported}]}))) is errors.ServerError
+
+
+@pytest.mark.parametrize("reason", ["stop", "tool_calls", "eos"])
+def test_an_answer_without_a_word_is_empty_whatever_it_calls_its_end(reason: str) -> None:
+    assert type(fails(events({"choices": [{"delta": {}, "finish_reason": reason}]}))) is errors.EmptyAnswer
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"error": {"message": "Overloaded", "type": "overloaded_error"}},
+        {"error": "Overloaded"},
+        [{"error": {"code": 503, "message": "Overloaded", "status": "UNAVAILABLE"}}],
+        {"object": "error", "message": "Overloaded", "type": "InternalServerError", "code": 500},
+        {"type": "error", "message": "Overloaded"},
+        {"x_groq": {"id": "req_1", "error": "Overloaded"}},
+        {"choices": [{"delta": {}, "error": {"code": 502, "message": "Overloaded"}, "finish_reason": "error"}]},
+    ],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_it_finds_an_error_in_whatever_wrapping(payload: Any, whole: bool) -> None:
+    error = fails(json.dumps(payload).encode() if whole else events(*WORDS, payload))
+    assert (type(error), error.reason) == (errors.ServerError, "Overloaded")
+
+
+def test_an_event_named_error_is_one_whatever_it_says() -> None:
+    for data in ('{"message": "Overloaded"}', "Overloaded"):
+        error = fails(events(*WORDS, end=f"event: error\ndata: {data}\n\n"))
+        assert (type(error), error.reason) == (errors.ServerError, "Overloaded")
+
+
+def test_an_event_of_another_name_is_an_event() -> None:
+    assert len(decode(b"event: message\n" + events(*WORDS, STOP))) == 3
+
+
+@pytest.mark.parametrize(
+    "data", ["{", "7", '"text"', "null", "[]", '{"choices": 7}', '{"choices": [7]}', "[" * 100_000, "1" * 5_000]
+)
+def test_a_chunk_that_makes_no_sense_is_malformed(data: str) -> None:
+    error = fails(events(*WORDS, end=f"data: {data}\n\n"))
+    assert type(error) is errors.MalformedAnswer
+    assert error.cause
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": 7},
+        {"content": [7]},
+        {"tool_calls": 7},
+        {"tool_calls": [7]},
+        {"tool_calls": [{"function": "f"}]},
+        {"tool_calls": [{"id": str(i)} for i in range(200)]},
+    ],
+)
+def test_a_delta_that_makes_no_sense_is_malformed(delta: dict[str, Any]) -> None:
+    assert type(fails(events({"choices": [{"delta": delta}]}))) is errors.MalformedAnswer
+
+
+@pytest.mark.parametrize(
+    "delta", [{"content": "a\x00b\ud83d"}, {"content": [{"type": "text", "text": "a\x00b\ud83d"}]}]
+)
+def test_text_is_made_fit_for_a_database(delta: dict[str, Any]) -> None:
+    assert decode(f"data: {json.dumps({'choices': [{'delta': delta}]})}\n\n".encode() + events(STOP))[0].text == "ab?"
+
+
+def test_bytes_that_are_no_utf8_are_replaced() -> None:
+    assert decode(b'data: {"choices": [{"delta": {"content": "a\xff"}}]}\n\n' + events(STOP))[0].text == "a\ufffd"
+
+
+def test_a_refusal_is_what_the_model_says() -> None:
+    assert one({"content": None, "refusal": "I cannot help with that."}).text == "I cannot help with that."
+
+
+def test_parts_of_an_unknown_kind_are_left_out() -> None:
+    parts = [{"type": "reference", "reference_ids": [1]}, {"type": "text", "text": "yes"}]
+    assert one({"content": parts}) == Delta(text="yes")
+    assert one({"content": [{"type": "thinking", "thinking": "hm"}]}) == Delta(reasoning="hm")
+
+
+def test_reasoning_that_is_no_text_is_left_out() -> None:
+    assert one({"content": "yes", "reasoning": {"effort": "high"}}) == Delta(text="yes")
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        (None, None),
+        ({}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
+        ({"prompt_tokens": 3, "completion_tokens": 2}, Usage(3, 2, 5)),
+        ({"prompt_tokens": 3, "completion_tokens": None, "total_tokens": 3}, Usage(3, 0, 3)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": None}, Usage(3, 2, 5)),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 2}},
+            Usage(3, 2, 5, 2),
+        ),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 1}, Usage(3, 2, 5, 1)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 9}, Usage(3, 2, 5, 3)),
+        (
+            {"prompt_tokens": 10**30, "completion_tokens": -5, "total_tokens": "many"},
+            Usage(MAX_COUNT, 0, MAX_COUNT),
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["last chunk", "own chunk", "choice", "x_groq"])
+def test_it_reads_the_usage_wherever_it_is(place: str, reported: Any, usage: Usage | None) -> None:
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    bodies = {
+        "last chunk": events(*WORDS, {**last, "usage": reported}),
+        "own chunk": events(*WORDS, last, {"choices": [], "usage": reported}),
+        "choice": events(*WORDS, {"choices": [{"finish_reason": "stop", "usage": reported}]}),
+        "x_groq": events(*WORDS, {**last, "x_groq": {"usage": reported}}),
+    }
+    assert [d.usage for d in decode(bodies[place]) if d.usage] == ([usage] if usage else [])
+
+
+@pytest.mark.parametrize("start", [b'{"choices": "', b"[", b"data: "])
+def test_it_does_not_read_for_ever(start: bytes) -> None:
+    error = fails(start + b"x" * LONGEST_EVENT)
+    assert (type(error), error.cause[-11:]) == (errors.MalformedAnswer, "without end")
+
+
+def test_a_page_is_refused_at_its_first_byte() -> None:
+    with pytest.raises(errors.MalformedAnswer):
+        list(AnswerDecoder(ROW).feed(b"\n<"))
+
+
+def test_the_size_of_tool_calls_counts() -> None:
+    pieces = [{"index": 0, "function": {"arguments": "x" * 1_000_000}}]
+    error = fails(events(*[{"choices": [{"delta": {"tool_calls": pieces}}]}] * 9), size=64_000)
+    assert error.cause == "an answer without end"
+
+
+def test_an_error_bears_the_providers_request_id() -> None:
+    decoder = AnswerDecoder(ROW)
+    decoder.request_id = "req_1"
+    with pytest.raises(errors.ProviderError) as error:
+        list(decoder.feed(events({"error": "Overloaded"})))
+    assert error.value.provider_request_id == "req_1"

@@ -4,6 +4,7 @@ Only settings.py uses it. No message repeats a value: it may be a secret in the 
 """
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import environ
@@ -86,6 +87,34 @@ class Env(environ.Env):  # type: ignore[misc]
                 f"{name} must look like sqlite:///db.sqlite3 or postgres://USER:PASSWORD@HOST:5432/NAME."
             )
         return config
+
+    def cache(self, name: str) -> dict[str, object]:
+        """Django's CACHES entry for a URL; empty means a table of the database."""
+        value = self.text(name)
+        if not value:
+            options = {"MAX_ENTRIES": 10_000}
+            backend = "django.core.cache.backends.db.DatabaseCache"
+            return {"BACKEND": backend, "LOCATION": "chat_cache", "OPTIONS": options}
+        if value == "locmem://":
+            return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+        if not _redis_url(value):
+            raise ImproperlyConfigured(
+                f"{name} must look like redis://:PASSWORD@HOST:6379/0 or rediss://..., be locmem:// or empty."
+            )
+        if find_spec("redis") is None:
+            raise ImproperlyConfigured(f"{name} names Redis, which needs a package: pip install redis.")
+        # No turn waits long for a Redis that is away. A list: Django would split a string at commas.
+        timeouts = {"socket_connect_timeout": 1, "socket_timeout": 1}
+        return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": [value], "OPTIONS": timeouts}
+
+
+def _redis_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        ok = parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    return ok and (parts.path in {"", "/"} or parts.path[1:].isdecimal()) and not parts.fragment
 
 
 def http_url(name: str, value: str) -> str:

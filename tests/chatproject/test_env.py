@@ -1,6 +1,7 @@
 """Reads of the environment: a malformed value is refused by its variable's name, and never repeated."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ MALFORMED: list[tuple[str, Callable[[Env], Any]]] = [
     ("postgres://user:secret@host", lambda env: env.database(NAME, "sqlite:///x")),
     ("chat.db", lambda env: env.database(NAME, "sqlite:///x")),
     ("postgres://user:secret@host:port/name", lambda env: env.database(NAME, "sqlite:///x")),
+    ("memcache://secret", lambda env: env.cache(NAME)),
+    ("redis://:secret@host:port/0", lambda env: env.cache(NAME)),
+    ("redis://:secret@/0", lambda env: env.cache(NAME)),
+    ("redis://:secret@host/name", lambda env: env.cache(NAME)),
+    ("redis://:secret@host/0#name", lambda env: env.cache(NAME)),
+    ("secret", lambda env: env.cache(NAME)),
 ]
 
 
@@ -102,6 +109,25 @@ def test_it_reads_a_database_url(env: Callable[[str], Env], url: str, host: str)
 
 def test_it_takes_a_sqlite_file_by_absolute_path(env: Callable[[str], Env]) -> None:
     assert env("sqlite:////var/lib/chat.sqlite3").database(NAME, "")["NAME"] == "/var/lib/chat.sqlite3"
+
+
+@pytest.mark.parametrize(
+    ("url", "backend"), [("", "db.DatabaseCache"), ("locmem://", "locmem.LocMemCache"), (" ", "db.DatabaseCache")]
+)
+def test_it_reads_a_cache_url(env: Callable[[str], Env], url: str, backend: str) -> None:
+    assert env(url).cache(NAME)["BACKEND"] == f"django.core.cache.backends.{backend}"
+
+
+@pytest.mark.parametrize("url", ["redis://cache", "rediss://:secret,2@cache:6380/1", "redis://user:secret@[::1]/"])
+def test_redis_needs_its_package(env: Callable[[str], Env], url: str) -> None:
+    if find_spec("redis"):
+        config = env(url).cache(NAME)
+        assert config["BACKEND"] == "django.core.cache.backends.redis.RedisCache"
+        assert config["LOCATION"] == [url]
+    else:
+        with pytest.raises(ImproperlyConfigured, match=f"{NAME}.*pip install redis") as error:
+            env(url).cache(NAME)
+        assert "secret" not in str(error.value)
 
 
 def test_it_takes_a_url_without_its_last_slash() -> None:

@@ -54,6 +54,7 @@ def test_a_provider_that_answers_is_well(client: Client, provider: Provider) -> 
     assert (health["provider"], health["status"]) == ("fake", "ok")
     assert health["models"] > 10
     assert health["latency_ms"] >= 0
+    assert health["circuits"] == []
     [request] = provider.received
     assert (request.method, request.path) == ("GET", "/v1/models")
     assert request.headers["authorization"] == "Bearer fake-secret"

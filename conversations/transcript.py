@@ -1,6 +1,7 @@
 """A conversation as a person reads it: what is known of it, and a page of its messages, in words."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -8,11 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Page, Paginator
-from django.db.models import Prefetch, Sum
+from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from conversations.models import Conversation, Feedback, Message, Role, Status
+from conversations.models import Conversation, Feedback, Message, MessageAttempt, Outcome, Role, Status
+from conversations.pictures import MAX_INLINE, Picture, pictures
 
 PAGE = 100
 """Messages on a page, so that it costs the same however long the conversation."""
@@ -20,11 +22,11 @@ PAGE = 100
 SILENCE = {
     Status.COMPLETED: "The answer is empty.",
     Status.STREAMING: "No text yet.",
-    Status.FAILED: "No text: it failed before its first token.",
-    Status.CANCELLED: "No text: the client left before the first token.",
-    Status.INTERRUPTED: "No text: the server stopped before the first token.",
+    Status.FAILED: "No text: it failed before its text began.",
+    Status.CANCELLED: "No text: the client left, or cancelled it, before its text began.",
+    Status.INTERRUPTED: "No text: the server stopped before its text began.",
 }
-"""Said in place of a text that is not there."""
+"""Said in place of an answer's text that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,9 @@ class Entry:
     measures: list[tuple[str, str]]
     ids: list[tuple[str, str]]
     silence: str
+    pictures: list[Picture]
+    attempts: list[MessageAttempt]
+    """When one of them was no success."""
     event_url: str
     trace_url: str
     feedback: list[Feedback]
@@ -43,7 +48,6 @@ class Entry:
 
 def facts(conversation: Conversation) -> list[tuple[str, str]]:
     """The conversation itself: label and value."""
-    cost = conversation.messages.aggregate(total=Sum("cost_usd"))["total"]
     return [
         ("Owner", str(conversation.owner)),
         ("Provider", conversation.provider),
@@ -53,7 +57,7 @@ def facts(conversation: Conversation) -> list[tuple[str, str]]:
         ("Messages", f"{conversation.message_count:,}"),
         ("Tokens", f"{conversation.token_count:,}"),
         ("Failures", f"{conversation.failure_count:,}"),
-        ("Cost", dollars(cost) or "No price is known"),
+        ("Cost", dollars(conversation.cost_usd) or "No price is known"),
     ]
 
 
@@ -67,7 +71,8 @@ def page(conversation: Conversation, number: str | None) -> dict[str, Any]:
     so that a page keeps its number and its messages while the conversation goes on.
     """
     feedback = Prefetch("feedback", Feedback.objects.select_related("user").order_by("pk"))
-    messages = conversation.messages.order_by("pk").prefetch_related(feedback)
+    attempts = Prefetch("attempts", MessageAttempt.objects.order_by("number"))
+    messages = conversation.messages.order_by("pk").prefetch_related(feedback, attempts)
     # orphans: the newest page is never down to a message or two.
     paginator = Paginator(messages, PAGE, orphans=PAGE // 5)
     shown: Page[Message] = paginator.get_page(number or paginator.num_pages)
@@ -75,22 +80,45 @@ def page(conversation: Conversation, number: str | None) -> dict[str, Any]:
         "page": shown,
         "numbers": list(paginator.get_elided_page_range(shown.number)),
         "gap": Paginator.ELLIPSIS,
-        "entries": [entry(message) for message in shown],
+        "entries": entries(shown),
     }
 
 
-def entry(message: Message) -> Entry:
+def entries(messages: Iterable[Message]) -> list[Entry]:
+    found: list[Entry] = []
+    room = MAX_INLINE
+    for message in messages:
+        found.append(entry(message, room))
+        room -= sum(len(picture.src) for picture in found[-1].pictures)
+    return found
+
+
+def entry(message: Message, room: int) -> Entry:
     answered = message.role == Role.ASSISTANT  # the record of a turn is on its answer
     return Entry(
         message=message,
         status=status_of(message),
         measures=measures(message) if answered else [],
-        ids=ids(message) if answered else [],
-        silence="" if message.content else SILENCE[Status(message.status)],
+        ids=ids(message) if answered else call_id(message),
+        silence=silence(message),
+        pictures=pictures(message.parts, room),
+        attempts=attempts_worth_telling(message),
         event_url=event_url(message.sentry_event_id),
         trace_url=trace_url(message.trace_id) if answered else "",
         feedback=list(message.feedback.all()),
     )
+
+
+def silence(message: Message) -> str:
+    """What is said in place of a text that is not there."""
+    if message.content or message.parts or message.tool_calls:
+        return ""
+    return "The result is empty." if message.role == Role.TOOL else SILENCE[Status(message.status)]
+
+
+def attempts_worth_telling(message: Message) -> list[MessageAttempt]:
+    attempts = list(message.attempts.all())
+    return attempts if any(attempt.outcome != Outcome.COMPLETED for attempt in attempts) else []
 
 
 def status_of(message: Message) -> str:
@@ -124,10 +152,18 @@ def ids(message: Message) -> list[tuple[str, str]]:
     return [(label, value) for label, value in values if value]
 
 
+def call_id(message: Message) -> list[tuple[str, str]]:
+    """Of a tool's result: which call it answers."""
+    return [("Call", message.tool_call_id)] if message.tool_call_id else []
+
+
 def tokens(message: Message) -> str:
     if message.total_tokens is None:
         return ""
-    return f"{message.total_tokens:,} ({message.prompt_tokens or 0:,} in, {message.completion_tokens or 0:,} out)"
+    about = "about " if message.usage_estimated else ""
+    return (
+        f"{about}{message.total_tokens:,} ({message.prompt_tokens or 0:,} in, {message.completion_tokens or 0:,} out)"
+    )
 
 
 def dollars(amount: Decimal | None) -> str:

@@ -5,6 +5,14 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def add_up(apps, schema_editor):
+    """What the conversations that are there have cost so far."""
+    conversations = apps.get_model("conversations", "Conversation").objects.using(schema_editor.connection.alias)
+    messages = apps.get_model("conversations", "Message").objects.filter(conversation=models.OuterRef("pk"))
+    cost = messages.order_by().values("conversation").annotate(cost=models.Sum("cost_usd")).values("cost")
+    conversations.update(cost_usd=models.Subquery(cost))
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -84,4 +92,5 @@ class Migration(migrations.Migration):
             model_name='messageattempt',
             constraint=models.UniqueConstraint(fields=('message', 'number'), name='one_attempt_of_number'),
         ),
+        migrations.RunPython(add_up, migrations.RunPython.noop, elidable=True),
     ]

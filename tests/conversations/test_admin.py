@@ -17,7 +17,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chatproject.observability import sentry
-from conversations.models import Conversation, Feedback, Message
+from conversations.models import Conversation, Feedback, Message, MessageAttempt
+from conversations.pictures import MAX_INLINE
 from conversations.transcript import PAGE
 
 LIST = "/admin/conversations/conversation/"
@@ -249,10 +250,7 @@ def test_it_shows_the_conversation_with_its_totals(admin_client: Client, owner: 
         message_count=2,
         token_count=4321,
         failure_count=1,
-    )
-    # Where a database adds up in floats, this is not 100.
-    Message.objects.bulk_create(
-        Message(conversation=made, role="assistant", content="An answer.", cost_usd=Decimal("0.1")) for _ in range(1000)
+        cost_usd=Decimal("0.01200000"),
     )
     page = page_of(admin_client, made)
     for label, value in {
@@ -262,7 +260,7 @@ def test_it_shows_the_conversation_with_its_totals(admin_client: Client, owner: 
         "Messages": "2",
         "Tokens": "4,321",
         "Failures": "1",
-        "Cost": "$100",
+        "Cost": "$0.012",
         "Id": str(made.pk),
     }.items():
         assert f"<dt>{label}</dt><dd>{value}</dd>" in page
@@ -379,9 +377,9 @@ def test_it_shows_what_the_user_thinks_of_an_answer_below_it(admin_client: Clien
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("failed", "No text: it failed before its first token."),
-        ("cancelled", "No text: the client left before the first token."),
-        ("interrupted", "No text: the server stopped before the first token."),
+        ("failed", "No text: it failed before its text began."),
+        ("cancelled", "No text: the client left, or cancelled it, before its text began."),
+        ("interrupted", "No text: the server stopped before its text began."),
         ("streaming", "No text yet."),
         ("completed", "The answer is empty."),
     ],
@@ -427,6 +425,138 @@ def test_what_people_and_models_write_is_never_markup(admin_client: Client, owne
         assert "<script>" not in page  # the admin's own have attributes
     # Shown as it was written, the entity in it included.
     assert unescape(page_of(admin_client, made)).count(HOSTILE) >= 7
+
+
+# --- tools, reasoning, images, attempts
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}}
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def picture(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def test_it_shows_calls_and_their_results(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    calling = answer(made, content="", tool_calls=[CALL])
+    result = Message.objects.create(conversation=made, role="tool", content="Sunny.\n  31 °C", tool_call_id="call_1")
+    empty = Message.objects.create(conversation=made, role="tool", tool_call_id="call_2")
+    page = page_of(admin_client, made)
+    shown = article(page, calling)
+    assert "Calls weather" in shown
+    assert '<pre class="verbatim">{"city": "Rome"}</pre>' in unescape(shown)
+    assert "<dt>Call</dt><dd><code>call_1</code></dd>" in shown
+    assert "The answer is empty." not in shown
+    shown = article(page, result)
+    assert "<h3>Tool</h3>" in shown
+    assert '<div class="verbatim">Sunny.\n  31 °C</div>' in shown
+    assert "<dt>Call</dt><dd><code>call_1</code></dd>" in shown
+    assert "The result is empty." in article(page, empty)
+
+
+def test_it_shows_reasoning_folded(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    thought, plain = answer(made, reasoning="Hm.\n  Rome?"), answer(made)
+    page = page_of(admin_client, made)
+    folded = re.search(r"<details[^>]*>.*?</details>", article(page, thought), re.DOTALL)
+    assert folded
+    assert '<div class="verbatim">Hm.\n  Rome?</div>' in folded[0]
+    assert " open" not in folded[0].split(">")[0]
+    assert "<details" not in article(page, plain)
+
+
+def test_it_shows_images_and_links_to_those_elsewhere(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    url = "https://example.com/cat.png?a=1&b=2"
+    asked = Message.objects.create(conversation=made, role="user", parts=[picture(PNG), picture(url)])
+    shown = article(page_of(admin_client, made), asked)
+    assert re.findall(r'<img src="([^"]*)"', shown) == [PNG]
+    links = re.findall(r'<a href="([^"]*)" target="_blank" rel="noopener noreferrer">([^<]*)</a>', shown)
+    assert [(unescape(href), unescape(name)) for href, name in links] == [(url, url)]
+    assert "empty" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "http://example.com/a.png",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        " https://example.com/a.png",
+        "//example.com/a.png",
+        "",
+    ],
+)
+def test_no_address_of_another_kind_gets_into_the_page(admin_client: Client, owner: User, url: str) -> None:
+    """Not even one that got into the database past the API."""
+    made = conversation(owner)
+    asked = Message.objects.create(conversation=made, role="user", parts=[picture(url)])
+    shown = article(page_of(admin_client, made), asked)
+    assert not re.search(r"(src|href)=", shown)
+    assert "An image whose address is of no known kind." in shown
+
+
+@pytest.mark.parametrize("start", ["https://example.com/", "data:image/png;base64,"])
+def test_an_address_cannot_leave_its_attribute(admin_client: Client, owner: User, start: str) -> None:
+    made = conversation(owner)
+    Message.objects.create(conversation=made, role="user", parts=[picture(f'{start}"><script>alert(1)</script>')])
+    page = page_of(admin_client, made)
+    assert "<script>" not in page
+    assert f"{start}&quot;&gt;&lt;script&gt;" in page
+
+
+def test_what_tools_and_reasoning_say_is_never_markup(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    call = {"id": HOSTILE, "type": "function", "function": {"name": HOSTILE, "arguments": HOSTILE}}
+    failed = answer(made, reasoning=HOSTILE, tool_calls=[call])
+    Message.objects.create(conversation=made, role="tool", content=HOSTILE, tool_call_id=HOSTILE)
+    attempt(failed, 1, outcome="failed", provider="<b>x", model=HOSTILE, error_code="<script>")
+    page = page_of(admin_client, made)
+    assert "<script>" not in page
+    assert unescape(page).count(HOSTILE) >= 7
+
+
+def test_a_page_holds_so_many_images_and_says_what_it_leaves_out(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    large = PNG + "A" * (MAX_INLINE // 5 * 2)
+    for count in (3, 1):
+        parts = [picture(large)] * count + [picture("https://a.b/c")]
+        Message.objects.create(conversation=made, role="user", parts=parts)
+    page = page_of(admin_client, made)
+    assert page.count("<img src=") == 2
+    assert page.count('<a href="https://a.b/c"') == 2
+    assert page.count("An image of 1,500 kB: more than this page takes.") == 2
+
+
+def attempt(message: Message, number: int, **fields: Any) -> MessageAttempt:
+    known = {"provider": "openai", "model": "big", "started_at": timezone.now(), "latency_ms": 1234}
+    return MessageAttempt.objects.create(message=message, number=number, **{**known, **fields})
+
+
+def test_it_shows_the_attempts_at_an_answer_that_was_not_simply_given(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    simple, second, failed = answer(made), answer(made), answer(made, status="failed")
+    attempt(simple, 1, outcome="completed")
+    attempt(second, 2, outcome="completed", provider="groq", model="fast", ttft_ms=7)
+    attempt(second, 1, outcome="failed", error_code="rate_limited", provider_status=429)
+    attempt(failed, 1, outcome="skipped", error_code="circuit_open", latency_ms=0)
+    page = page_of(admin_client, made)
+    assert "<table" not in article(page, simple)
+    rows = re.findall(r"<tr class=.*?</tr>", article(page, second), re.DOTALL)
+    cells = [re.findall(r"<td>(.*?)</td>", row) for row in rows]
+    assert cells == [
+        ["openai", "big", "Failed", "rate_limited", "429", "", "1234 ms"],
+        ["groq", "fast", "Completed", "", "", "7 ms", "1234 ms"],
+    ]
+    assert "<td>Skipped: the circuit is open</td><td>circuit_open</td>" in article(page, failed)
+
+
+def test_an_estimate_says_so(admin_client: Client, owner: User) -> None:
+    made = conversation(owner)
+    guessed = answer(made, prompt_tokens=1200, completion_tokens=34, total_tokens=1234, usage_estimated=True)
+    assert "<dd>about 1,234 (1,200 in, 34 out)</dd>" in article(page_of(admin_client, made), guessed)
 
 
 # --- long conversations
@@ -481,6 +611,7 @@ def test_a_transcript_asks_the_database_as_often_however_long_it_is(admin_client
         fill(made, count)
         for message in made.messages.order_by("-pk")[:count]:
             Feedback.objects.create(message=message, user=owner, rating="up")
+            attempt(message, 1, outcome="failed")
     few, many = (queries(lambda c=c: page_of(admin_client, c)) for c in (short, long))
     assert len(many) == len(few) <= 8, "\n".join(many)
 

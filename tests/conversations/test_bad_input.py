@@ -1,6 +1,7 @@
 """Bad input: each a problem document with the right 4xx and the field named, nothing written, no event in Sentry."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field as column
@@ -35,8 +36,34 @@ class Case:
     headers: dict[str, str] = column(default_factory=lambda: dict(JSON))
 
 
-def content(name: str, value: Any, **fields: Any) -> Case:
-    return Case(f"content {name}", {"content": value, **fields}, 422, "invalid_request", "content")
+def content(name: str, value: Any, at: str = "") -> Case:
+    return Case(f"content {name}", {"content": value}, 422, "invalid_request", f"content{at}")
+
+
+def image(url: str, **more: Any) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url, **more}}
+
+
+def function(**fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "weather", **fields}}
+
+
+def tools(name: str, value: Any, at: str) -> Case:
+    return Case(f"tools {name}", {"content": "x", "tools": value}, 422, "invalid_request", f"tools{at}")
+
+
+def choice(name: str, value: Any, at: str) -> Case:
+    body = {"content": "x", "tools": [function()], "tool_choice": value}
+    return Case(f"tool_choice {name}", body, 422, "invalid_request", f"tool_choice{at}")
+
+
+def answer_format(name: str, value: Any, at: str) -> Case:
+    body = {"content": "x", "response_format": value}
+    return Case(f"response_format {name}", body, 422, "invalid_request", f"response_format{at}")
+
+
+def results(name: str, value: Any, at: str) -> Case:
+    return Case(f"tool_results {name}", {"tool_results": value}, 422, "invalid_request", f"tool_results{at}")
 
 
 def parameter(name: str, value: Any) -> Case:
@@ -55,17 +82,138 @@ def query(path: str, query: str, status: int, code: str, field: str | None = Non
     return Case(f"query {query:.20}", None, status, code, field, path=f"{path}?{query}", method="GET", headers={})
 
 
+PNG = b64encode(b"\x89PNG\r\n\x1a\n" + b"x" * 100).decode()
+BAD_URLS = [
+    "javascript:alert(1)",
+    " javascript:alert(1)",
+    "http://example.com/a.png",
+    "HTTPS://example.com/a.png",
+    "file:///etc/passwd",
+    "//example.com/a.png",
+    "a.png",
+    "",
+    "https://",
+    "https:///a.png",
+    "https://[::1/a.png",
+    "https://example.com/a b.png",
+    "https://example.com/\x00",
+    "https://example.com/ü.png",
+    "https://example.com/\njavascript:alert(1)",
+    "https://example.com/" + "x" * 2_000,
+    f"data:image/jpeg;base64,{PNG}",
+    f"data:image/svg+xml;base64,{PNG}",
+    f"data:text/html;base64,{PNG}",
+    f"data:image/png,{PNG}",
+    f"data:image/png;charset=x;base64,{PNG}",
+    "data:image/png;base64,",
+    "data:image/png;base64,####",
+    f"data:image/png;base64,{PNG}=",
+    f"data:image/png;base64,{PNG[:-2]}",
+    f"data:image/png;base64,{PNG}\n",
+    f"data:image/png;base64,{PNG[:8]} {PNG[8:]}",
+    f'data:image/png;base64,{PNG}"><script>',
+    f"data:image/png;base64,{PNG}ü",
+    "data:image/png;base64,iVBORw0KGgo" + "A" * 1_400_001,
+    "data:image/webp;base64," + b64encode(b"RIFF1234WAVE").decode(),
+    "data:image/gif;base64," + b64encode(b"GIF88a").decode(),
+]
+BAD_TOOLS = [
+    ("empty", [], ""),
+    ("an object", {}, ""),
+    ("129", [function(name=f"f{number}") for number in range(129)], ""),
+    ("of much", [1] * 100_000, ".0"),
+    ("of the same name", [function(), function()], ""),
+    ("of another type", [{"type": "code", "function": {"name": "x"}}], ".0.type"),
+    ("without a type", [{"function": {"name": "x"}}], ".0.type"),
+    ("without a function", [{"type": "function"}], ".0.function"),
+    ("with more", [{**function(), "cache": True}], ".0.cache"),
+    ("without a name", [{"type": "function", "function": {}}], ".0.function.name"),
+    ("with a space in the name", [function(name="the weather")], ".0.function.name"),
+    ("with a line in the name", [function(name="weather\n")], ".0.function.name"),
+    ("with a long name", [function(name="x" * 65)], ".0.function.name"),
+    ("with NUL in the description", [function(description="\x00")], ".0.function.description"),
+    ("with odd parameters", [function(parameters="{}")], ".0.function.parameters"),
+    ("with NUL deep inside", [function(parameters={"a": [{"b\x00": 1}]})], ".0.function.parameters"),
+    ("with odd strictness", [function(strict="yes")], ".0.function.strict"),
+]
+BEYOND = b'{"content": "x", "tools": [{"type": "function", "function": {"name": "f", "parameters": {"a": -1e999}}}]}'
+RESULT = {"tool_call_id": "call_1", "content": "sunny"}
+BAD_CHOICES = [
+    ("of no known kind", "sometimes", ""),
+    ("a list", ["auto"], ""),
+    ("of no tool", {"type": "function", "function": {"name": "time"}}, ""),
+    ("with a bad name", {"type": "function", "function": {"name": "a b"}}, ".function.name"),
+    ("without a function", {"type": "function"}, ".function"),
+]
+BAD_FORMATS = [
+    ("a string", "json_object", ""),
+    ("of no known type", {"type": "xml"}, ".type"),
+    ("without a type", {}, ".type"),
+    ("without a schema", {"type": "json_schema"}, ""),
+    ("with a schema too many", {"type": "text", "json_schema": {"name": "a", "schema": {}}}, ""),
+    ("of an empty schema", {"type": "json_schema", "json_schema": {"name": "a"}}, ".json_schema.schema"),
+    ("with a bad name", {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}, ".json_schema.name"),
+    ("with NUL", {"type": "json_schema", "json_schema": {"name": "a", "schema": {"\x00": 1}}}, ".json_schema.schema"),
+]
+BAD_RESULTS = [
+    ("an object", {}, ""),
+    ("of strings", ["sunny"], ".0"),
+    ("of much", [1] * 100_000, ".0"),
+    ("of the same call", [{"tool_call_id": "a", "content": "x"}] * 2, ""),
+    ("too many", [{"tool_call_id": str(number), "content": "x"} for number in range(129)], ""),
+    ("without an id", [{"content": "x"}], ".0.tool_call_id"),
+    ("with an empty id", [{"tool_call_id": "", "content": "x"}], ".0.tool_call_id"),
+    ("with NUL in the id", [{"tool_call_id": "\x00", "content": "x"}], ".0.tool_call_id"),
+    ("with a long id", [{"tool_call_id": "x" * 129, "content": "x"}], ".0.tool_call_id"),
+    ("without content", [{"tool_call_id": "a"}], ".0.content"),
+    ("of no text", [{"tool_call_id": "a", "content": {"sunny": True}}], ".0.content"),
+    ("with NUL", [{"tool_call_id": "a", "content": "a\x00"}], ".0.content"),
+    ("too long", [{"tool_call_id": "a", "content": "x" * (LIMIT + 1)}], ".0.content"),
+]
 BODIES = [
     content("empty", ""),
     content("blank", " \n\t\u2003"),
     content("too long", "x" * (LIMIT + 1)),
     content("a number", 5),
     content("null", None),
-    content("a list", ["hello"]),
+    content("an empty list", []),
+    content("a list of much", ["x"] * 100_000, at=".0"),
+    content("a list of strings", ["hello"], at=".0"),
+    content("a list of nothing", [{}], at=".0"),
+    content("a part of no known type", [{"type": "audio", "audio": "x"}], at=".0"),
+    content("a part whose type is a list", [{"type": ["text"]}], at=".0"),
+    content("a text part without text", [{"type": "text"}], at=".0.text"),
+    content("a text part that is a number", [{"type": "text", "text": 5}], at=".0.text"),
+    content("a blank text part", [{"type": "text", "text": " "}], at=".0.text"),
+    content("a text part with NUL", [{"type": "text", "text": "a\x00"}], at=".0.text"),
+    content("a text part with more", [{"type": "text", "text": "x", "cache": 1}], at=".0.cache"),
+    content("text parts that are too long", [{"type": "text", "text": "x" * (LIMIT // 2)}] * 2),
+    content("too many parts", [{"type": "text", "text": "x"}] * 101),
+    content("too many images", [image("https://example.com/a.png")] * 11),
+    content("an image without a url", [{"type": "image_url", "image_url": {}}], at=".0.image_url.url"),
+    content("an image that is a string", [{"type": "image_url", "image_url": "https://a.b/c"}], at=".0.image_url"),
+    content("an image with more", [image("https://a.b/c", size=1)], at=".0.image_url.size"),
+    content("an image with odd detail", [image("https://a.b/c", detail="most")], at=".0.image_url.detail"),
+    *(content(f"an image at {url:.40}", [image(url)], at=".0.image_url") for url in BAD_URLS),
     content("an object", {"text": "hello"}),
     content("with NUL", "a\x00b"),
     Case("content missing", {}, 422, "invalid_request", "content"),
+    Case("no content, no results", {"tool_results": []}, 422, "invalid_request", "content"),
+    Case("results of nothing", {"tool_results": [RESULT]}, 409, "tool_results_mismatch"),
+    Case("results of nothing, content", {"content": "x", "tool_results": [RESULT]}, 409, "tool_results_mismatch"),
+    Case("parameter beyond floats", BEYOND, 422, "invalid_request", "tools.0.function.parameters"),
     Case("unknown field", {"content": "x", "contents": "y"}, 422, "invalid_request", "contents"),
+    *(tools(name, value, at) for name, value, at in BAD_TOOLS),
+    *(choice(name, value, at) for name, value, at in BAD_CHOICES),
+    *(answer_format(name, value, at) for name, value, at in BAD_FORMATS),
+    *(results(name, value, at) for name, value, at in BAD_RESULTS),
+    parameter("tool_choice", "auto"),
+    parameter("tool_choice", {"type": "function", "function": {"name": "weather"}}),
+    parameter("parallel_tool_calls", True),
+    parameter("parallel_tool_calls", "yes"),
+    parameter("reasoning", "yes"),
+    parameter("reasoning", 1),
+    parameter("reasoning", None),
     parameter("stream", "yes"),
     parameter("stream", 1),
     parameter("stream", None),
@@ -139,9 +287,19 @@ CONVERSATIONS = [
     Case("change to NUL", {"title": "\x00"}, 422, "invalid_request", "title", "/api/conversations/{id}", "PATCH"),
     Case("change nothing, badly", b"{", 400, "invalid_json", None, "/api/conversations/{id}", "PATCH"),
 ]
+CHAT_IMAGE = "message.0.image_url"
 CHAT = [
     Case("chat empty", {"message": ""}, 422, "invalid_request", "message", "/api/chat"),
     Case("chat missing", {}, 422, "invalid_request", "message", "/api/chat"),
+    Case("chat image", {"message": [image("http://a.b/c")]}, 422, "invalid_request", CHAT_IMAGE, "/api/chat"),
+    Case("chat results", {"tool_results": [RESULT]}, 422, "invalid_request", "conversation_id", "/api/chat"),
+    Case(
+        "chat results elsewhere",
+        {"tool_results": [RESULT], "conversation_id": NOWHERE},
+        404,
+        "conversation_not_found",
+        path="/api/chat",
+    ),
     Case("chat content", {"content": "x", "message": "x"}, 422, "invalid_request", "content", "/api/chat"),
     Case("chat id", {"message": "x", "conversation_id": "7"}, 422, "invalid_request", "conversation_id", "/api/chat"),
     Case(

@@ -15,6 +15,7 @@ def test_it_creates_an_empty_conversation(client: Client) -> None:
     assert re.fullmatch(r"[0-9a-f-]{14}7[0-9a-f-]{21}", conversation["id"])
     assert conversation == client.read(conversation["id"])
     assert (conversation["title"], conversation["provider"], conversation["model"]) == ("", "fake", "echo")
+    assert conversation["cost_usd"] is None
     assert client.messages(conversation["id"]) == []
 
 
@@ -117,3 +118,40 @@ def test_the_next_page_of_messages_holds_what_has_come_meanwhile(client: Client)
     second = client.get(path, params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert first["items"] + second["items"] == client.messages(conversation["id"])
     assert second["next_cursor"] is None
+
+
+ATTEMPT = ("number", "provider", "model", "outcome", "error_code", "provider_status")
+
+
+def attempts(client: Client, message: dict[str, Any]) -> list[dict[str, Any]]:
+    path = f"/api/conversations/{message['conversation_id']}/messages/{message['id']}/attempts"
+    page = client.get(path).json()
+    assert page["next_cursor"] is None
+    return list(page["items"])
+
+
+def test_an_answer_lists_its_attempts(client: Client) -> None:
+    [attempt] = attempts(client, client.say(client.conversation()["id"], "hello").json())
+    assert [attempt.pop(name) for name in ATTEMPT] == [1, "fake", "echo", "completed", None, None]
+    assert set(attempt) == {"ttft_ms", "latency_ms"}
+    assert 0 <= attempt["ttft_ms"] <= attempt["latency_ms"] < 10_000
+
+
+def test_a_failed_answer_lists_its_attempts(client: Client) -> None:
+    conversation = client.conversation()
+    client.say(conversation["id"], "hello", model="status-500")
+    [attempt] = attempts(client, client.messages(conversation["id"])[-1])
+    assert [attempt[name] for name in ATTEMPT] == [1, "fake", "status-500", "failed", "server_error", 500]
+    assert attempt["ttft_ms"] is None
+
+
+def test_only_your_own_answers_have_attempts(client: Client, stranger: Client) -> None:
+    conversation = client.conversation()
+    client.say(conversation["id"], "hello")
+    asked, answer = client.messages(conversation["id"])
+    path = f"/api/conversations/{{}}/messages/{answer['id']}/attempts"
+    assert_problem(stranger.get(path.format(conversation["id"])), 404, "message_not_found")
+    assert_problem(client.get(path.format(client.conversation()["id"])), 404, "message_not_found")
+    assert_problem(client.get(path.format(conversation["id"]).replace(answer["id"], "7")), 404, "not_found")
+    path = path.format(conversation["id"]).replace(answer["id"], asked["id"])
+    assert_problem(client.get(path), 422, "invalid_request", "message_id")

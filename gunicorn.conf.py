@@ -25,14 +25,21 @@ control_socket_disable = True
 
 
 def post_worker_init(worker):
-    """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time."""
+    """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time.
+
+    Its listeners are closed then, and none of the connections that are open takes another turn.
+    """
     from conversations.live import registry
 
     def on_term():
         worker.handle_exit_signal()
+        registry.draining = True
         worker.loop.call_later(turn_grace, registry.interrupt_all)
 
     worker.loop.add_signal_handler(signal.SIGTERM, on_term)
+    # The worker itself must not wait as long as its master does: a reader who takes nothing keeps his connection open,
+    # and the end of the worker, where Sentry is told the rest, would be cut off with it.
+    worker.cfg.set("graceful_timeout", int(turn_grace) + 1)
 
 
 def worker_int(worker):

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
+from chatproject.deadline import Deadline, limit_this_thread
 from chatproject.observability import database
 
 P = ParamSpec("P")
@@ -24,33 +25,47 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `unit` in the pool and returns its result or raises its error.
 
     A cancelled caller waits for the unit's end before the cancellation goes on: a unit left alone would commit
-    behind the back of whoever cleans up.
+    behind the back of whoever cleans up. Raises OperationalError when the database keeps it longer than
+    DATABASE_TIMEOUT, see deadline.py.
     """
-    call = partial(contextvars.copy_context().run, _unit, unit.__name__, partial(unit, *args, **kwargs))
+    deadline = Deadline()
+    call = partial(contextvars.copy_context().run, _unit, unit.__name__, partial(unit, *args, **kwargs), deadline)
     future = asyncio.get_running_loop().run_in_executor(_pool(), call)
+    if settings.DATABASE_TIMEOUT:
+        deadline.watch(future, settings.DATABASE_TIMEOUT)
     cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.shield(future)
-        except asyncio.CancelledError as error:
-            cancelled = error
-        except Exception:  # the unit's own, raised by result() below
-            break
+    try:
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError as error:
+                if not future.cancelled():
+                    cancelled = error
+            except Exception:  # the unit's own, raised by result() below
+                break
+    finally:
+        deadline.close()
+    if future.cancelled():
+        raise cancelled or deadline.error()
     if cancelled is not None:
         future.exception()  # retrieved, so that asyncio does not complain
         raise cancelled
     return future.result()
 
 
-def _unit(name: str, work: Callable[[], T]) -> T:
-    with database.unit(name):
-        close_old_connections()
-        try:
-            return work()
-        finally:
+def _unit(name: str, work: Callable[[], T], deadline: Deadline) -> T:
+    deadline.started()
+    try:
+        with database.unit(name):
             close_old_connections()
+            try:
+                return work()
+            finally:
+                close_old_connections()
+    finally:
+        deadline.ended()
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="db")
+    return ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="db", initializer=limit_this_thread)

@@ -3,25 +3,29 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
-from itertools import count
 from typing import Protocol
 from uuid import UUID
 
 from django.db import Error as DatabaseError
+from django.db import IntegrityError, InterfaceError, OperationalError
 
 from chatproject import db
-from chatproject.observability import metrics
+from chatproject.observability import context, metrics
+from chatproject.problems import Problem
 from conversations import store
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT = 1.0
-"""Seconds between two saves of the partial texts: what a `kill -9` may cost."""
+LOOK = 0.4
+"""Seconds between two looks for turns that somebody, at whatever worker, has cancelled or deleted."""
 
-SWEEP = 5
-"""Heartbeats between two looks for turns that other workers have left behind."""
+SAVE = 0.8
+"""Seconds between two saves of the partial texts. With the time that a save takes: what a `kill -9` may cost."""
+
+SWEEP = 2.0
+"""Seconds between two looks for turns that other workers have left behind."""
 
 
 Save = Callable[[], Awaitable[None]]
@@ -37,6 +41,9 @@ class LiveTurn(Protocol):
     def interrupt(self) -> None:
         """Ends the turn as `interrupted`."""
 
+    def cancel(self) -> None:
+        """Ends the turn as `cancelled`."""
+
 
 class Registry:
     """The live turns of one worker process. Used from its event loop alone."""
@@ -45,16 +52,27 @@ class Registry:
         self.turns: set[LiveTurn] = set()
         self.closing = False
         """Whether the worker is on its way out, so that a turn that is cancelled was interrupted, not left."""
+        self.draining = False
+        """Whether no turn may begin here any more; those that run may go on."""
         self._owed: list[Save] = []
-        self._heart: asyncio.Task[None] | None = None
+        self._saved: dict[UUID, str] = {}
+        """The text of each turn when it was saved last."""
+        self._suspects: set[UUID] = set()
+        self._jobs: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
         self._idle.set()
 
     def start(self) -> None:
-        """Starts the heartbeat, unless it beats."""
-        if self._heart is None:
-            # In a context of its own: it outlives the request that may start it, whose ids and spans are not its.
-            self._heart = asyncio.create_task(self._beat(), context=Context())
+        """Starts looking after the turns, unless that has happened."""
+        if not self._jobs:
+            work = {self.look: LOOK, self.save: SAVE, self.sweep: SWEEP}
+            # In contexts of their own: they outlive the request that may start them, whose ids are not theirs.
+            self._jobs = [asyncio.create_task(every(pause, job), context=Context()) for job, pause in work.items()]
+
+    def admit(self) -> None:
+        """Raises Problem `interrupted` when no turn may begin here any more."""
+        if self.draining:
+            raise Problem("interrupted", "The server is restarting: send it again.", headers={"Retry-After": "1"})
 
     @contextmanager
     def holding(self, turn: LiveTurn) -> Iterator[None]:
@@ -78,42 +96,82 @@ class Registry:
 
     def interrupt_all(self) -> None:
         """Ends every turn as `interrupted`; each stores its text and tells its reader."""
-        self.closing = True
+        self.closing = self.draining = True
         for turn in list(self.turns):
             turn.interrupt()
+
+    def cancel(self, turn_id: UUID) -> None:
+        """Ends a turn as `cancelled`, if it runs here."""
+        for turn in list(self.turns):
+            if turn.id == turn_id:
+                turn.cancel()
 
     async def stop(self) -> None:
         """Ends every turn and waits until each has stored its text."""
         self.interrupt_all()
         await self._idle.wait()
-        if self._heart is not None:
-            self._heart.cancel()
-            self._heart = None
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
         await self._settle()
 
-    async def _beat(self) -> None:
-        for beat in count():
-            await asyncio.sleep(HEARTBEAT)
-            await self._settle()
-            texts = {turn.id: turn.text for turn in self.turns}
-            try:
-                if texts:
-                    await db.run(store.keep_alive, texts)
-                if beat % SWEEP == 0:
-                    await db.run(store.sweep_turns, list(texts))
-            except DatabaseError as error:
-                # The next beat tries again; the turns go on, and each stores its whole text at its end.
-                logger.warning("the live turns could not be saved: %s", type(error).__name__)
+    async def look(self) -> None:
+        """Ends the turns that somebody has cancelled or deleted. Asks the database only while turns run."""
+        if not self.turns:
+            return
+        with suppress(DatabaseError):  # `save` tells of it
+            for turn_id in await db.run(store.unwanted, [turn.id for turn in self.turns]):
+                self.cancel(turn_id)
+
+    async def save(self) -> None:
+        await self._settle()
+        texts = {turn.id: turn.text for turn in self.turns}
+        new = {turn_id: text for turn_id, text in texts.items() if self._saved.get(turn_id) != text}
+        try:
+            if texts:
+                await db.run(store.keep_alive, list(texts), new)
+            self._saved = texts
+        except DatabaseError as error:
+            # The next time tries again; the turns go on, and each stores its whole text at its end.
+            logger.warning("the live turns could not be saved: %s", type(error).__name__)
+
+    async def sweep(self) -> None:
+        """Ends the turns that look dead twice in a row: after an outage the living need a moment for their leases."""
+        before, self._suspects = self._suspects, set()
+        try:
+            dead = await db.run(store.dead_turn_ids, [turn.id for turn in self.turns])
+            if again := dead & before:
+                await db.run(store.sweep_turns, again)
+            self._suspects = dead - again
+        except DatabaseError as error:
+            logger.warning("dead turns could not be looked for: %s", type(error).__name__)
 
     async def _settle(self) -> None:
         """Saves what is owed, as far as the database takes it."""
         while self._owed:
             try:
                 await self._owed[0]()
-            except DatabaseError as error:
+            except (OperationalError, InterfaceError) as error:
                 logger.warning("%d answers wait for the database: %s", len(self._owed), type(error).__name__)
                 return
+            except IntegrityError:
+                pass  # it was stored the first time, only the database's answer was lost
+            except Exception as error:  # it never will be taken, and those behind it wait
+                context.capture(error)
+                logger.error("an answer could not be stored: %s", type(error).__name__)
             self._owed.pop(0)
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Does `work` again and again; a bug in it must not leave the turns to themselves."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception as error:
+            context.capture(error, handled=False)
+            logger.error("the live turns could not be looked after: %s", type(error).__name__)
 
 
 registry = Registry()

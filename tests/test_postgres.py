@@ -1,6 +1,8 @@
 """The same server on PostgreSQL: what SQLite forgives, and a database that goes away."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import psycopg
 import pytest
@@ -8,21 +10,26 @@ import pytest
 from tests.conftest import TEST_DATABASE_URL, fake
 from tests.fakes.behaviours import PARTIAL
 from tests.fakes.client import Client, assert_problem
-from tests.fakes.database import Databases, name_in
-from tests.fakes.postgres import postgres
+from tests.fakes.database import Databases, manage, name_in
+from tests.fakes.fence import fence
+from tests.fakes.ingest import Ingest
+from tests.fakes.postgres import Postgres, fragile_postgres
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 from tests.fakes.waiting import poll
 
 
 @pytest.fixture(scope="module")
-def admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server that TEST_DATABASE_URL names, or one of our own."""
-    if TEST_DATABASE_URL:
-        yield TEST_DATABASE_URL
-    else:
-        with postgres(tmp_path_factory.mktemp("pg")) as url:
-            yield url
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL of our own."""
+    with fragile_postgres(tmp_path_factory.mktemp("pg")) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def admin_url(request: pytest.FixtureRequest) -> str:
+    """The server that TEST_DATABASE_URL names, or our own."""
+    return TEST_DATABASE_URL or str(request.getfixturevalue("fragile").url)
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +124,55 @@ def test_a_database_that_goes_away_in_a_turn_is_told_and_comes_back(
     assert answer["content"] != PARTIAL
     assert (answer["error_code"], answer["sentry_event_id"]) == ("database_unavailable", None)
     assert pg_client.say(conversation["id"], "again").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def fragile_databases(fragile: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    return Databases(tmp_path_factory.mktemp("unused"), fragile.url)
+
+
+@pytest.mark.parametrize("outage", [Postgres.stalled, Postgres.dead], ids=["stalled", "dead"])
+def test_an_outage_in_a_turn_costs_no_text(
+    outage: Callable[[Postgres], AbstractContextManager[None]],
+    fragile: Postgres,
+    fragile_databases: Databases,
+    provider: Provider,
+    ingest: Ingest,
+) -> None:
+    environment = {**fake(provider), "SENTRY_DSN": ingest.dsn, "DATABASE_TIMEOUT": "2"}
+    with Server(fragile_databases.new(), fragile_databases.keys, **environment) as server:
+        client = server.client()
+        conversation = client.conversation()["id"]
+        with client.stream(conversation, "go", model="hang-mid-stream") as stream:
+            stream.next("message.created")
+            text = stream.text("three ")
+            client.wait_saved(conversation, PARTIAL)
+            with outage(fragile):
+                provider.release()
+                *deltas, failed = list(stream)
+                ready = client.get("/health/ready")
+        assert (failed.name, failed.data["code"]) == ("message.failed", "database_unavailable")
+        assert failed.data["status"] == 503
+        assert (ready.status_code, ready.json()) == (503, {"status": "database unavailable"})
+        poll(lambda: client.get("/health/ready").status_code == 200, 20, "database")
+        poll(lambda: client.messages(conversation)[-1]["status"] != "streaming", what="late save")
+        answer = client.messages(conversation)[-1]
+        assert answer["content"] == text + "".join(event.data["delta"] for event in deltas) == f"{PARTIAL}four"
+        assert (answer["status"], answer["error_code"]) == ("failed", "database_unavailable")
+        [event] = fence(client, ingest)
+        assert answer["sentry_event_id"] == failed.data["sentry_event_id"] == event["event_id"]
+        assert client.say(conversation, "again").status_code == 200
+
+
+def test_locks_have_a_limit_and_commands_have_none(pg_server: Server, provider: Provider) -> None:
+    with pg_server.neighbour(DATABASE_TIMEOUT="2") as server:
+        client = server.client()
+        conversation = client.conversation()["id"]
+        with psycopg.connect(server.db.url) as other:
+            other.execute("SELECT * FROM conversations_conversation FOR UPDATE")
+            started = time.monotonic()
+            assert_problem(client.say(conversation, "hello"), 503, "database_unavailable")
+            assert 0.9 < time.monotonic() - started < 1.9, "half of DATABASE_TIMEOUT"
+        assert client.say(conversation, "hello").status_code == 200
+    show = "from django.db import connection as c; k = c.cursor(); k.execute('SHOW statement_timeout'); "
+    assert manage(pg_server.db.url, "shell", "--no-imports", "-c", f"{show}print(k.fetchone())").strip() == "('0',)"

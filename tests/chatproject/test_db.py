@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 
 from chatproject import db
 
@@ -94,3 +94,25 @@ def test_no_more_connections_than_threads() -> None:
 
     asyncio.run(crowd())
     assert 1 <= len(seen) <= settings.DATABASE_THREADS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_unit_that_gets_no_thread_in_time_is_given_up_and_never_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DATABASE_TIMEOUT", 1)
+    goes_on = threading.Event()
+    ran: list[str] = []
+
+    def wait() -> None:
+        assert goes_on.wait(10)
+
+    async def crowd() -> None:
+        waiting = [asyncio.create_task(db.run(wait)) for _ in range(settings.DATABASE_THREADS)]
+        await asyncio.sleep(0)  # they take all the threads
+        with pytest.raises(OperationalError, match="DATABASE_TIMEOUT"):
+            await db.run(ran.append, "late")
+        goes_on.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(crowd())
+    assert asyncio.run(db.run(lambda: "next")) == "next"
+    assert ran == []

@@ -1,5 +1,6 @@
 """A client that leaves: the provider's work ends at once, and what was said is stored as `cancelled`."""
 
+from tests.fakes.answers import FLOOD
 from tests.fakes.behaviours import PARTIAL
 from tests.fakes.client import Client, Json
 from tests.fakes.provider import Provider
@@ -59,10 +60,10 @@ def test_leaving_while_the_server_waits_for_the_reader_cancels_the_turn(client: 
     conversation = client.conversation()
     body = '{"content": "go", "stream": true, "model": "flood"}'
     with client.raw(f"POST /api/conversations/{conversation['id']}/messages", body):
-        client.wait_saved(conversation["id"], "x" * 10_000_000)
+        client.wait_saved(conversation["id"], "x" * FLOOD)
     assert provider.last.hung_up.wait(AT_ONCE)
     answer = ended(client, conversation["id"])
-    assert (answer["status"], len(answer["content"])) == ("cancelled", 10_000_000)
+    assert (answer["status"], len(answer["content"])) == ("cancelled", FLOOD)
 
 
 def test_leaving_after_the_last_token_changes_nothing(client: Client) -> None:

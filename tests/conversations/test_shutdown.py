@@ -1,10 +1,13 @@
 """The server's end in the middle of turns: nothing is lost, and every caller is told."""
 
 import signal
+import time
 
+import httpx2
 import pytest
 
 from tests.conftest import StartServer
+from tests.fakes.answers import FLOOD
 from tests.fakes.behaviours import PARTIAL
 from tests.fakes.client import Client, Json, assert_problem
 from tests.fakes.provider import Provider
@@ -120,3 +123,51 @@ def test_an_idle_connection_does_not_hold_up_the_end(start_server: StartServer) 
     client.get("/health")
     server.signal(signal.SIGTERM)
     assert server.wait(12) == 0
+
+
+def test_nothing_new_begins_from_then_on(start_server: StartServer, provider: Provider) -> None:
+    server = start_server()
+    client, idle = server.client(), server.client()
+    conversation, other = client.conversation()["id"], idle.conversation()["id"]
+    with client.stream(conversation, "go", model="hang-mid-stream") as stream:
+        stream.next("message.created")
+        stream.text("three ")
+        server.signal(signal.SIGTERM)
+        poll(lambda: "Waiting for" in server.log(), what="shutdown")
+        with pytest.raises(httpx2.ConnectError):
+            server.client().get("/health")
+        refused = idle.say(other, "hello")  # on a connection that was open
+        assert_problem(refused, 503, "interrupted")
+        assert (refused.headers["Connection"], refused.headers["Retry-After"]) == ("close", "1")
+        provider.release()
+        assert list(stream)[-1].name == "message.completed"
+    client.close()
+    assert server.wait() == 0
+    assert len(stored(server)) == 1
+
+
+def test_a_reader_that_takes_nothing_holds_up_nobody(start_server: StartServer, provider: Provider) -> None:
+    """The server can send it neither the rest nor the end, and must not be killed while it tries."""
+    server = start_server(GRACEFUL_TIMEOUT="6")
+    client = server.client()
+    stalled, conversation = client.conversation()["id"], client.conversation()["id"]
+    body = '{"content": "go", "stream": true, "model": "flood"}'
+    with client.raw(f"POST /api/conversations/{stalled}/messages", body):
+        saved = f"SELECT 1 FROM conversations_message WHERE length(content) = {FLOOD}"
+        poll(lambda: server.db.query(saved), what="whole text")
+        with client.stream(conversation, "go", model="hang-mid-stream") as stream:
+            stream.next("message.created")
+            stream.text("three ")
+            started = time.monotonic()
+            server.signal(signal.SIGTERM)
+            failed = list(stream)[-1]
+            told = time.monotonic() - started
+        client.close()
+        assert server.wait() == 0
+        assert (failed.name, failed.data["code"]) == ("message.failed", "interrupted")
+        assert told < 4.5, "half of GRACEFUL_TIMEOUT, and gunicorn's own second"
+    assert [(row["status"], len(row["content"])) for row in stored(server)] == [
+        ("interrupted", FLOOD),
+        ("interrupted", len(PARTIAL)),
+    ]
+    assert "Worker exiting" in server.log(), "by itself: the end, where Sentry gets the rest, was not cut off"

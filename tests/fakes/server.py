@@ -62,6 +62,10 @@ class Server:
         assert process.poll() is None, self.log()
         self.url = found[1]
 
+    def neighbour(self, **environment: str) -> "Server":
+        """Another server on the same database, as on another node; to be entered."""
+        return Server(self.db, self._keys, **{**self._environment, **environment})
+
     def client(self, user: str | None = "alice") -> Client:
         """A client with the key of `user`, or without one."""
         return self.client_with(self._keys[user] if user else None)

@@ -1,0 +1,83 @@
+"""The worker's care for turns: when it takes another's for dead, and what of what the database would not take."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DataError, OperationalError
+from django.utils import timezone
+
+from conversations.live import Registry
+from conversations.models import Conversation, Message, Role, Status
+from tests.chatproject.test_db import _pool  # noqa: F401 (ends the threads, and their connections)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def dead() -> Message:
+    """An answer whose worker has let its lease run out."""
+    owner = User.objects.create(username="owner")
+    conversation = Conversation.objects.create(owner=owner, provider="fake", model="echo")
+    over = timezone.now() - timedelta(seconds=1)
+    return Message.objects.create(
+        conversation=conversation, role=Role.ASSISTANT, status=Status.STREAMING, lease_until=over
+    )
+
+
+def test_a_turn_is_dead_when_it_looks_so_twice_in_a_row(dead: Message) -> None:
+    registry = Registry()
+    asyncio.run(registry.sweep())
+    dead.refresh_from_db()
+    assert dead.status == Status.STREAMING, "it may be an outage that is just over"
+    asyncio.run(registry.sweep())
+    dead.refresh_from_db()
+    assert (dead.status, dead.error_code, dead.lease_until) == (Status.INTERRUPTED, "interrupted", None)
+
+
+def test_a_turn_that_renews_its_lease_after_an_outage_goes_on(dead: Message) -> None:
+    registry = Registry()
+    asyncio.run(registry.sweep())
+    Message.objects.update(lease_until=timezone.now() + timedelta(seconds=15))
+    asyncio.run(registry.sweep())
+    dead.refresh_from_db()
+    assert dead.status == Status.STREAMING
+
+
+def test_what_the_database_will_never_take_holds_up_nothing() -> None:
+    saved: list[str] = []
+
+    async def never() -> None:
+        raise DataError("no")
+
+    async def save() -> None:
+        saved.append("this")
+
+    registry = Registry()
+    registry.owe(never)
+    registry.owe(save)
+    asyncio.run(registry.save())
+    assert saved == ["this"]
+
+
+def test_what_the_database_cannot_take_now_is_tried_again_in_order() -> None:
+    saved: list[str] = []
+    away = True
+
+    async def first() -> None:
+        if away:
+            raise OperationalError("away")
+        saved.append("first")
+
+    async def second() -> None:
+        saved.append("second")
+
+    registry = Registry()
+    registry.owe(first)
+    registry.owe(second)
+    asyncio.run(registry.save())
+    assert saved == []
+    away = False
+    asyncio.run(registry.save())
+    assert saved == ["first", "second"]

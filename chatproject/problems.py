@@ -22,6 +22,8 @@ CODES: dict[str, tuple[int, str]] = {
     "message_not_found": (404, "There is no such message"),
     "method_not_allowed": (405, "This method is not supported here"),
     "turn_in_progress": (409, "An answer is still under way"),
+    "tool_results_mismatch": (409, "The tool results are not those of the open calls"),
+    "cancelled": (409, "The turn was cancelled"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
     "invalid_request": (422, "The request does not fit"),

@@ -11,9 +11,13 @@ from chatproject.http import ApiRequest
 from chatproject.openapi import problems, sse
 from chatproject.pagination import page
 from conversations import feedback, store, turns
+from conversations.cancelling import cancel
+from conversations.content import split
 from conversations.events import EventStream
 from conversations.models import Conversation, Message
+from conversations.models import Status as MessageStatus
 from conversations.schemas import (
+    AttemptPage,
     ChatIn,
     ConversationIn,
     ConversationOut,
@@ -25,8 +29,9 @@ from conversations.schemas import (
     MessageOut,
     MessagePage,
     ProviderChatIn,
+    TurnIn,
 )
-from conversations.turn import Ask
+from conversations.turn import Ask, ToolResult
 from providers import routing
 from providers.errors import ALL as PROVIDER_ERRORS
 
@@ -36,7 +41,16 @@ Limit = Annotated[int, Field(ge=1, le=100, description="Rows of a page.")]
 Cursor = Annotated[str | None, Field(max_length=64, description="The next_cursor of the page before.")]
 
 BODY = ("invalid_json", "unsupported_media_type", "body_too_large", "invalid_request")
-TURN = (*BODY, "unknown_provider", "conversation_not_found", "turn_in_progress", *(e.code for e in PROVIDER_ERRORS))
+TURN = (
+    *BODY,
+    "unknown_provider",
+    "conversation_not_found",
+    "turn_in_progress",
+    "tool_results_mismatch",
+    "cancelled",
+    "interrupted",
+    *(e.code for e in PROVIDER_ERRORS),
+)
 
 
 @router.post(
@@ -119,8 +133,19 @@ async def list_messages(
 )
 async def post_message(request: ApiRequest, conversation_id: UUID, body: MessageIn) -> Message | HttpResponseBase:
     """Posts a message and answers with the assistant's, as JSON or, with `stream`, as server-sent events."""
-    ask = Ask(**body.dict())
-    return await answer(request, ask, conversation_id)
+    return await answer(request, ask_of(body, body.content, body.provider), conversation_id)
+
+
+@router.get(
+    "/conversations/{uuid:conversation_id}/messages/{uuid:message_id}/attempts",
+    response={200: AttemptPage, **problems("message_not_found", "invalid_request")},
+    tags=["messages"],
+)
+async def list_attempts(request: ApiRequest, conversation_id: UUID, message_id: UUID) -> dict[str, Any]:
+    """The requests to providers that an answer took, in their order: its retries and fallbacks too. None while it
+    is under way."""
+    items = await db.run(store.attempts_of, request.user, conversation_id, message_id)
+    return {"items": items, "next_cursor": None}
 
 
 @router.post(
@@ -141,6 +166,22 @@ async def give_feedback(request: ApiRequest, conversation_id: UUID, message_id: 
     return Status(201 if given.created else 200, given.feedback)
 
 
+@router.post(
+    "/conversations/{uuid:conversation_id}/messages/{uuid:message_id}/cancel",
+    response={200: MessageOut, 202: MessageOut, **problems("message_not_found", "invalid_request")},
+    tags=["messages"],
+)
+async def cancel_turn(request: ApiRequest, conversation_id: UUID, message_id: UUID) -> Status[Message]:
+    """Ends the turn whose answer `message_id` is, whatever worker runs it, and answers with the message as it is then.
+
+    200: it has ended; its `status` tells how, since the answer may have been complete already. 202: its worker has
+    been told, but has not ended it yet. What there is of the answer is kept. Whoever waits for the answer gets the
+    problem `cancelled`, in a stream as `message.failed`.
+    """
+    message = await cancel(request.user, conversation_id, message_id)
+    return Status(202 if message.status == MessageStatus.STREAMING else 200, message)
+
+
 @router.post("/chat", response={200: MessageOut, **problems(*TURN)}, openapi_extra=sse(), tags=["chat"])
 async def chat(request: ApiRequest, body: ChatIn) -> Message | HttpResponseBase:
     """One call for a turn: creates the conversation when none is named. The answer bears its conversation_id."""
@@ -154,20 +195,33 @@ async def chat_with_provider(request: ApiRequest, provider: str, body: ProviderC
 
 
 async def chat_turn(request: ApiRequest, body: ProviderChatIn, provider: str | None) -> Message | HttpResponseBase:
-    ask = Ask(
-        content=body.message,
+    ask = ask_of(body, body.message, provider)
+    new = {"system_prompt": body.system_prompt, "metadata": body.metadata}
+    return await answer(request, ask, body.conversation_id, new, content_field="message")
+
+
+def ask_of(body: TurnIn, content: Any, provider: str | None) -> Ask:
+    text, parts = split(content)
+    return Ask(
+        content=text,
+        parts=parts,
+        tool_results=tuple(ToolResult(**result) for result in body.tool_results),
+        reasoning=body.reasoning,
+        extra=body.extra(),
         stream=body.stream,
         provider=provider,
         model=body.model,
         temperature=body.temperature,
         max_tokens=body.max_tokens,
     )
-    new = {"system_prompt": body.system_prompt, "metadata": body.metadata}
-    return await answer(request, ask, body.conversation_id, new)
 
 
 async def answer(
-    request: ApiRequest, ask: Ask, conversation_id: UUID | None, new: dict[str, Any] | None = None
+    request: ApiRequest,
+    ask: Ask,
+    conversation_id: UUID | None,
+    new: dict[str, Any] | None = None,
+    content_field: str = "content",
 ) -> Message | HttpResponseBase:
     """Runs the turn: an event stream, or the finished message. Raises its Problem when the blocking turn failed."""
     turn = await turns.begin(
@@ -177,6 +231,7 @@ async def answer(
         request_id=request.request_id,
         trace_id=request.trace_id,
         new=new,
+        content_field=content_field,
     )
     if ask.stream:
         return EventStream(turn)

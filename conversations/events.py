@@ -1,4 +1,4 @@
-"""A turn as server-sent events: created, delta..., then completed or failed."""
+"""A turn as server-sent events: created, delta (and reasoning, when asked for)..., then completed or failed."""
 
 import asyncio
 import json
@@ -17,24 +17,33 @@ PING_SECONDS = 15.0
 
 
 class Mailbox:
-    """Texts on their way from the turn to its reader. The reader gets all that are ready at once."""
+    """Events on their way from the turn to its reader, as they go out. The reader gets all that are ready at once."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self.number = 0
+        """Of the last event, of which 0 is message.created."""
+        self._events: list[bytes] = []
         self._closed = False
         self._ready: asyncio.Future[None] | None = None
 
-    def put(self, text: str) -> None:
-        self._texts.append(text)
+    def text(self, piece: str) -> None:
+        self._put("message.delta", piece)
+
+    def reasoning(self, piece: str) -> None:
+        self._put("message.reasoning", piece)
+
+    def _put(self, event: str, piece: str) -> None:
+        self.number += 1
+        self._events.append(encode(event, self.number, f'{{"delta": {json.dumps(piece, ensure_ascii=False)}}}'))
         self._wake()
 
     def close(self) -> None:
         self._closed = True
         self._wake()
 
-    async def take(self, seconds: float) -> list[str] | None:
-        """What has come; an empty list after `seconds` of silence, None at the end."""
-        if not self._texts and not self._closed:
+    async def take(self, seconds: float) -> bytes | None:
+        """What has come; empty after `seconds` of silence, None at the end."""
+        if not self._events and not self._closed:
             loop = asyncio.get_running_loop()
             self._ready = loop.create_future()
             alarm = loop.call_later(seconds, self._wake)
@@ -43,10 +52,10 @@ class Mailbox:
             finally:
                 alarm.cancel()
                 self._ready = None
-        if self._closed and not self._texts:
+        if self._closed and not self._events:
             return None
-        texts, self._texts = self._texts, []
-        return texts
+        events, self._events = self._events, []
+        return b"".join(events)
 
     def _wake(self) -> None:
         if self._ready is not None and not self._ready.done():
@@ -65,7 +74,7 @@ class EventStream(StreamingHttpResponse):
         self._mailbox = Mailbox()
         # The event shows the message as it was before the turn began to fill it in.
         self._created = encode("message.created", 0, document(turn))
-        self._task = asyncio.create_task(turns.run(turn, self._mailbox.put))
+        self._task = asyncio.create_task(turns.run(turn, self._mailbox))
         self._task.add_done_callback(lambda _: self._mailbox.close())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -75,12 +84,9 @@ class EventStream(StreamingHttpResponse):
         """
         try:
             yield self._created
-            number = 0
-            while (texts := await self._mailbox.take(PING_SECONDS)) is not None:
-                chunk = b"".join(delta(number + i, text) for i, text in enumerate(texts, 1))
-                number += len(texts)
-                yield chunk or b": ping\n\n"
-            yield self._last(number + 1, await self._task)
+            while (events := await self._mailbox.take(PING_SECONDS)) is not None:
+                yield events or b": ping\n\n"
+            yield self._last(self._mailbox.number + 1, await self._task)
         finally:
             if not self._task.done():
                 self._task.cancel()
@@ -101,7 +107,3 @@ def document(turn: Turn) -> str:
 
 def encode(event: str, number: int, data: str) -> bytes:
     return f"event: {event}\nid: {number}\ndata: {data}\n\n".encode()
-
-
-def delta(number: int, text: str) -> bytes:
-    return encode("message.delta", number, f'{{"delta": {json.dumps(text, ensure_ascii=False)}}}')

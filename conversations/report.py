@@ -9,10 +9,9 @@ from typing import Any
 from django.conf import settings
 
 from chatproject.observability import context, logs, metrics, privacy
-from chatproject.observability.gen_ai import GenAISpan
 from chatproject.problems import Problem
 from conversations.links import admin_url
-from conversations.models import Status
+from conversations.models import MessageAttempt, Outcome, Status
 from conversations.turn import Turn
 from providers import errors
 from providers.base import strings_of
@@ -33,6 +32,11 @@ def describe(turn: Turn) -> None:
     logs.note(conversation_id=conversation_id)
     context.tag(provider=turn.provider.name, model=turn.request.model, conversation_id=conversation_id)
     context.contexts(lambda: details(turn))
+
+
+def asking(turn: Turn) -> None:
+    """Tells Sentry that the turn has gone on to another provider or model."""
+    context.tag(provider=turn.provider.name, model=turn.request.model)
 
 
 def details(turn: Turn) -> dict[str, dict[str, Any]]:
@@ -58,6 +62,18 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             "has_key": bool(provider.api_key),
             "timeouts_s": asdict(provider.timeouts),
         },
+        "attempts": {str(attempt.number): summary(attempt) for attempt in turn.attempts if attempt.outcome},
+    }
+
+
+def summary(attempt: MessageAttempt) -> dict[str, Any]:
+    """An attempt that has ended, as a problem document and an event show it."""
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "outcome": str(attempt.outcome),
+        "code": attempt.error_code or None,
+        "latency_ms": attempt.latency_ms,
     }
 
 
@@ -66,6 +82,8 @@ def texts(turn: Turn) -> Iterator[str]:
     yield from strings_of(turn.request.messages)
     yield from strings_of(turn.request.extra)
     yield turn.text
+    yield turn.answer.reasoning
+    yield from strings_of(turn.answer.tool_calls)
     yield turn.conversation.title
     yield turn.conversation.system_prompt
     yield from privacy.strings_in(turn.conversation.metadata)
@@ -91,6 +109,7 @@ def provider_failed(turn: Turn, error: errors.ProviderError) -> Problem:
         title=error.title,
         headers=retry_after,
         provider_message=error.quotable(turn.provider.api_key),
+        attempts=[summary(attempt) for attempt in turn.attempts] if len(turn.attempts) > 1 else None,
         **where(turn),
     )
 
@@ -123,12 +142,18 @@ def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:
     context.fail_transaction()
     turn.message.status = Status.FAILED
     turn.message.error_code = code
-    turn.message.sentry_event_id = context.capture(error, **how) or ""
+    span = turn.span.span if turn.span is not None else None
+    turn.message.sentry_event_id = context.capture(error, span=span, **how) or ""
 
 
 def interrupted(turn: Turn) -> Problem:
     context.end_transaction("unavailable")
     return Problem("interrupted", "The server is restarting; what there is of the answer is stored.", **where(turn))
+
+
+def cancelled(turn: Turn) -> Problem:
+    context.end_transaction("ok")
+    return Problem("cancelled", "The turn was cancelled; what there is of the answer is stored.", **where(turn))
 
 
 def where(turn: Turn) -> dict[str, Any]:
@@ -145,39 +170,50 @@ def where(turn: Turn) -> dict[str, Any]:
 
 def settle(turn: Turn) -> None:
     """Fills in the message: text, usage, cost, timings."""
-    message, now = turn.message, time.perf_counter()
-    message.content = turn.text
-    message.finish_reason = (turn.finish_reason or "")[:32]
-    message.model = message.model[:200]
+    message, answer, now = turn.message, turn.answer, time.perf_counter()
+    message.content = answer.text
+    message.reasoning = answer.reasoning if turn.wants_reasoning else ""
+    message.tool_calls = answer.tool_calls or None
+    message.finish_reason = answer.finish_reason[:32]
+    message.provider = turn.provider.name
+    message.model = (answer.model or turn.request.model)[:200]
     message.latency_ms = turn.since_start(now)
-    message.ttft_ms = turn.since_start(turn.first_token) if turn.first_token is not None else None
+    message.ttft_ms = turn.since_start(answer.first_token) if answer.first_token is not None else None
+    context.tag(outcome=message.status)
     if message.status == Status.INTERRUPTED:
         message.error_code = "interrupted"
-    if usage := turn.usage:
+    if usage := answer.usage_of(turn.request):
         message.prompt_tokens = usage.prompt_tokens
         message.completion_tokens = usage.completion_tokens
         message.total_tokens = usage.total_tokens
+        message.usage_estimated = usage.estimated
         cost = cost_usd(turn.provider, message.model, usage)
         message.cost_usd = None if cost is None else round(cost, 8)  # as the column has it
 
 
-def close_span(span: GenAISpan, turn: Turn) -> None:
-    message = turn.message
-    finish_reason = privacy.name(message.finish_reason)
-    context.tag(outcome=message.status)
+def close_span(turn: Turn, started: float, outcome: Outcome) -> None:
+    """Ends the span of the attempt that began at `started`, a time.perf_counter() in seconds."""
+    span, answer = turn.span, turn.answer
+    if span is None or span.span is None:
+        return
+    finish_reason = privacy.name(answer.finish_reason[:32])
+    usage = answer.usage_of(turn.request)
     span.set(
         {
-            "gen_ai.response.model": privacy.name(message.model),
-            "gen_ai.response.time_to_first_token": message.ttft_ms / 1000 if message.ttft_ms is not None else None,
+            "gen_ai.response.model": privacy.name((answer.model or turn.request.model)[:200]),
+            "gen_ai.response.time_to_first_token": answer.first_token - started if answer.first_token else None,
             "gen_ai.response.finish_reasons": [finish_reason] if finish_reason else None,
-            "gen_ai.usage.input_tokens": message.prompt_tokens,
-            "gen_ai.usage.output_tokens": message.completion_tokens,
-            "gen_ai.usage.total_tokens": message.total_tokens,
+            "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
+            "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
+            "gen_ai.usage.total_tokens": usage.total_tokens if usage else None,
+            "gen_ai.usage.input_tokens.cached": usage.cached_tokens or None if usage else None,
+            "chat.usage_estimated": True if usage and usage.estimated else None,
+            "chat.attempt": len(turn.attempts),
         }
     )
     if settings.SENTRY_INCLUDE_PROMPTS:
-        span.messages(turn.request.messages, message.content, finish_reason)
-    span.finish(outcome=message.status, failed=message.status == Status.FAILED)
+        span.messages(turn.request.messages, answer.text, answer.tool_calls, finish_reason)
+    span.finish(outcome=outcome, failed=outcome == Outcome.FAILED)
 
 
 def measure(turn: Turn) -> None:
@@ -202,6 +238,6 @@ def model_of_series(turn: Turn) -> str:
     if asked in (provider.model, provider.fallback_model):
         return asked
     # Some servers answer to every name, so that an answer alone proves nothing.
-    if turn.first_token is not None and len(_models) < MODELS:
+    if turn.answer.first_token is not None and len(_models) < MODELS:
         _models.add(asked)
     return asked if asked in _models else "other"

@@ -1,21 +1,25 @@
 """The database units of a turn. Each is one transaction, synchronous, run through chatproject.db."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chatproject.pagination import page
 from chatproject.problems import Problem
 from conversations import history
-from conversations.models import TITLE_LENGTH, Conversation, Message, Role, Status
-from providers.base import ChatMessage
+from conversations.models import TITLE_LENGTH, Conversation, Message, MessageAttempt, Role, Status
+from conversations.turn import ToolResult
+from providers import breaker
+from providers.base import ChatMessage, Part
 from providers.registry import Provider
 
 LEASE = timedelta(seconds=15)
@@ -39,11 +43,23 @@ class Start:
     message_id: UUID
     """The assistant's message; named in advance, so that a caller who is cancelled meanwhile can still end it."""
     content: str
+    parts: list[Part] | None
+    content_field: str
+    """What the caller calls the content, for what is wrong with it."""
+    tool_results: tuple[tuple[UUID, ToolResult], ...]
+    """With the ids of their messages, in the order of these."""
+    extra: Mapping[str, Any]
+    """ChatRequest.extra."""
     route: Route
     system_prompt: str
     """For a conversation that has none."""
     request_id: str
     trace_id: str
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a user's message, and not tool results alone."""
+        return bool(self.content or self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +90,49 @@ def change_conversation(owner: User, conversation_id: UUID, changes: dict[str, A
 
 @transaction.atomic
 def delete_conversation(owner: User, conversation_id: UUID) -> None:
-    conversation_of(owner, conversation_id, lock=True).delete()
+    delete_conversations([conversation_of(owner, conversation_id).pk])
+
+
+@transaction.atomic
+def delete_conversations(ids: Collection[UUID]) -> None:
+    """Deletes them and their messages. A turn that runs in one is ended by its worker, which misses its message."""
+    # Locked, so that a turn that starts meanwhile waits, and then finds nothing.
+    locked = list(
+        Conversation.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True)
+    )
+    Conversation.objects.filter(pk__in=locked).delete()
+
+
+def cancel_turn(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
+    """Asks the worker that runs the turn of this answer to end it, and ends it here when that worker has died.
+
+    Returns the answer as it is then: one that had ended is left as it is. Raises Problem `message_not_found`, also
+    for somebody else's; `invalid_request` for a message that is no answer.
+    """
+    message = answer_of(owner, conversation_id, message_id)
+    running = Message.objects.filter(pk=message_id, status=Status.STREAMING)
+    if message.live:
+        running.update(cancel_requested=True)
+    elif message.status == Status.STREAMING and running.update(**DEAD, cancel_requested=True):
+        message.refresh_from_db()  # requested all the same, in case the worker was only cut off from the database
+    return message
+
+
+def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
+    """An assistant's message of the owner's; see `cancel_turn` for what is raised."""
+    mine = Message.objects.filter(conversation=conversation_id, conversation__owner=owner)
+    message = mine.filter(pk=message_id).first()
+    if message is None:
+        raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
+    if message.role != Role.ASSISTANT:
+        wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
+        raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
+    return message
+
+
+def attempts_of(owner: User, conversation_id: UUID, message_id: UUID) -> list[MessageAttempt]:
+    """The attempts at an answer, in their order; see `answer_of` for what is raised."""
+    return list(answer_of(owner, conversation_id, message_id).attempts.order_by("number"))
 
 
 def messages_page(
@@ -86,14 +144,19 @@ def messages_page(
 
 
 def start_turn(start: Start) -> Started:
-    """Stores the user's message and the assistant's, still empty, and reads what goes to the provider.
+    """Stores the tool results, the user's message and the assistant's, still empty, and reads what goes to the
+    provider.
 
-    Raises Problem `conversation_not_found` or `turn_in_progress`; then nothing is written.
+    Raises Problem `conversation_not_found`, `turn_in_progress`, `tool_results_mismatch`, or `invalid_request` for
+    images where there can be none; then nothing is written.
     """
+    breaker.refresh()  # here it costs no thread of its own
     try:
         with transaction.atomic():
             return _start(start)
     except IntegrityError:
+        if not Message.objects.filter(conversation=start.conversation_id, status=Status.STREAMING).exists():
+            raise
         # Two turns passed the look-up at once; the database let one in.
         raise busy() from None
 
@@ -109,12 +172,15 @@ def busy() -> Problem:
 def _start(start: Start) -> Started:
     if start.conversation_id is None:
         provider, model = start.route(None)
+        _check_images(start, provider)
         conversation = Conversation(owner=start.owner, provider=provider.name, model=model, **start.new)
         conversation.save(force_insert=True)
     else:
         conversation = conversation_of(start.owner, start.conversation_id, lock=True)
         provider, model = start.route(conversation)
+        _check_images(start, provider)
         _take_over_dead_turn(conversation)
+        _check_tool_results(start, conversation)
     prompt = build_prompt(start, conversation, provider)
     answer = _insert_messages(start, conversation, provider, model)
     return Started(conversation=conversation, message=answer, provider=provider, prompt=prompt)
@@ -124,33 +190,71 @@ def build_prompt(start: Start, conversation: Conversation, provider: Provider) -
     """The system prompt and the new message, always; between them as much history as the provider's budget holds."""
     system = conversation.system_prompt or start.system_prompt
     first: list[ChatMessage] = [{"role": "system", "content": system}] if system else []
-    last: ChatMessage = {"role": "user", "content": start.content}
-    budget = provider.history_tokens - sum(map(history.size_of, (*first, last)))
-    past = history.window(conversation.pk, budget) if start.conversation_id else []
-    return [*first, *past, last]
+    new: list[ChatMessage] = [
+        {"role": "tool", "content": result.content, "tool_call_id": result.tool_call_id}
+        for _, result in start.tool_results
+    ]
+    if start.says_something:
+        new.append({"role": "user", "content": start.parts or start.content})
+    budget = provider.history_tokens - sum(map(history.size_of, first)) - history.size_of_json(start.extra)
+    return [*first, *history.window(start.conversation_id, new, budget, images=provider.images)]
 
 
 def _insert_messages(start: Start, conversation: Conversation, provider: Provider, model: str) -> Message:
-    ids = {"request_id": start.request_id, "trace_id": start.trace_id}
-    asked = Message(id=start.user_message_id, conversation=conversation, role=Role.USER, content=start.content, **ids)
+    common = {"conversation": conversation, "request_id": start.request_id, "trace_id": start.trace_id}
+    messages = [
+        Message(id=id_, role=Role.TOOL, content=result.content, tool_call_id=result.tool_call_id, **common)
+        for id_, result in start.tool_results
+    ]
+    if start.says_something:
+        messages.append(
+            Message(id=start.user_message_id, role=Role.USER, content=start.content, parts=start.parts, **common)
+        )
     answer = Message(
         id=start.message_id,
-        conversation=conversation,
         role=Role.ASSISTANT,
         status=Status.STREAMING,
         provider=provider.name,
         model=model,
         lease_until=timezone.now() + LEASE,
-        **ids,
+        **common,
     )
-    Message.objects.bulk_create([asked, answer])
+    Message.objects.bulk_create([*messages, answer])
     Conversation.objects.filter(pk=conversation.pk).update(
         # In SQL: a title that is given while the turn starts must not be lost.
         title=Case(When(title="", then=Value(title_from(start.content))), default=F("title")),
-        message_count=F("message_count") + 2,
-        last_activity_at=asked.created_at,
+        message_count=F("message_count") + len(messages) + 1,
+        last_activity_at=answer.created_at,
     )
     return answer
+
+
+def _check_images(start: Start, provider: Provider) -> None:
+    """Raises `invalid_request` when there are images and the provider takes none."""
+    if start.parts and not provider.images:
+        message = f"the provider {provider.name} takes no images; leave them out or name another provider"
+        field = start.content_field
+        raise Problem("invalid_request", f"{field}: {message}.", errors=[{"field": field, "message": message}])
+
+
+def _check_tool_results(start: Start, conversation: Conversation) -> None:
+    """Raises `tool_results_mismatch` unless the results, if there are any, are those that the last answer waits for."""
+    if not start.tool_results:
+        return
+    waiting = open_tool_calls(conversation)
+    if {result.tool_call_id for _, result in start.tool_results} != set(waiting):
+        detail = "tool_results: must answer the open tool calls, each of them and no others."
+        if not waiting:
+            detail = "tool_results: no tool call is open; the conversation's last message has to be one with calls."
+        raise Problem("tool_results_mismatch", detail, open_tool_calls=waiting)
+
+
+def open_tool_calls(conversation: Conversation) -> list[str]:
+    """The ids of the calls in the conversation's last message, unless it broke off: they may lack their ends."""
+    last = Message.objects.filter(conversation=conversation).order_by("-id").values("tool_calls", "status").first()
+    if last is None or last["status"] != Status.COMPLETED:
+        return []
+    return [call["id"] for call in last["tool_calls"] or []]
 
 
 def _take_over_dead_turn(conversation: Conversation) -> None:
@@ -176,34 +280,70 @@ def abandon_turn(message_id: UUID, status: Status) -> None:
     Message.objects.filter(pk=message_id, status=Status.STREAMING).update(status=status, lease_until=None)
 
 
-def finish_turn(message: Message, fields: Iterable[str]) -> None:
-    """Writes the named fields of a finished message and counts it on its conversation."""
+def finish_turn(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:
+    """Writes the named fields of a finished message and its attempts, and counts it on its conversation."""
     values = {name: getattr(message, name) for name in fields}
     with transaction.atomic():
         # update(), not save(): the conversation may have been deleted meanwhile.
-        Message.objects.filter(pk=message.pk).update(**values, lease_until=None)
+        if not Message.objects.filter(pk=message.pk).update(**values, lease_until=None):
+            return
+        MessageAttempt.objects.bulk_create(attempts)
         Conversation.objects.filter(pk=message.conversation_id).update(
             token_count=F("token_count") + (message.total_tokens or 0),
             failure_count=F("failure_count") + int(message.status == Status.FAILED),
             last_activity_at=timezone.now(),
+            **spent(message),
         )
 
 
-def keep_alive(texts: dict[UUID, str]) -> None:
-    """Extends the leases of the live turns and saves their partial texts: {message id: text so far}."""
-    until = timezone.now() + LEASE
+def finish_turn_late(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:
+    """The same after the database was away, when nobody knows whether it was before or after it had stored the turn."""
+    if MessageAttempt.objects.filter(message=message.pk).exists():
+        return
+    for attempt in attempts:
+        attempt.pk = None  # what it got was rolled back
+    finish_turn(message, fields, attempts)
+
+
+def spent(message: Message) -> dict[str, Any]:
+    """The change of the conversation's cost; none when the price is unknown."""
+    if message.cost_usd is None:
+        return {}
+    return {"cost_usd": Coalesce(F("cost_usd"), Value(Decimal(0))) + message.cost_usd}
+
+
+def unwanted(live: Collection[UUID]) -> set[UUID]:
+    """Of the live turns, those that somebody wants to end: cancelled, or deleted with their conversation."""
+    rows = Message.objects.filter(pk__in=live).values_list("pk", "cancel_requested")
+    found = dict(rows)
+    return {turn for turn in live if found.get(turn, True)}
+
+
+def keep_alive(live: Collection[UUID], texts: dict[UUID, str]) -> None:
+    """Extends the leases of the live turns, and saves the texts so far that are new: {message id: text}."""
+    running = Message.objects.filter(status=Status.STREAMING)
     with transaction.atomic():
-        for message_id, text in texts.items():
-            Message.objects.filter(pk=message_id, status=Status.STREAMING).update(content=text, lease_until=until)
+        running.filter(pk__in=live).update(lease_until=timezone.now() + LEASE)
+        for message_id, text in sorted(texts.items()):  # sorted: in the order in which others lock them
+            running.filter(pk=message_id).update(content=text)
 
 
-def sweep_turns(alive: Collection[UUID] = ()) -> int:
-    """Ends as `interrupted` the turns whose workers have died, wherever they ran; returns how many there were.
+def dead_turns() -> QuerySet[Message]:
+    """The turns whose workers have died, wherever they ran.
 
-    Going by the lease, not by age: a turn that lives, on this node or another, keeps its own. `alive` are those that
-    the caller knows to live.
+    Going by the lease, not by age: a turn that lives, on this node or another, keeps its own.
     """
-    dead = Message.objects.filter(status=Status.STREAMING, lease_until__lt=timezone.now()).exclude(pk__in=alive)
-    if not dead.exists():  # as nearly always; an UPDATE of nothing would lock SQLite all the same
-        return 0
+    # exclude() repeats the condition of the index `message_unfinished`, without which SQLite reads every message.
+    unfinished = Message.objects.filter(status=Status.STREAMING).exclude(status=Status.COMPLETED)
+    return unfinished.filter(lease_until__lt=timezone.now())
+
+
+def dead_turn_ids(alive: Collection[UUID]) -> set[UUID]:
+    """The ids of `dead_turns`, but for those that the caller knows to be alive."""
+    return set(dead_turns().values_list("pk", flat=True)) - set(alive)
+
+
+def sweep_turns(ids: Collection[UUID] | None = None) -> int:
+    """Ends the dead turns as `interrupted`, all or only those of `ids`; returns how many there were."""
+    dead = dead_turns() if ids is None else dead_turns().filter(pk__in=ids)
     return dead.update(**DEAD)

@@ -1,14 +1,15 @@
 """What a turn is made of: what its caller asks, and the state it has while it runs."""
 
 import asyncio
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from conversations.models import Conversation, Message
-from providers.base import ChatRequest, Delta, Part, Usage
+from chatproject.observability.gen_ai import GenAISpan
+from conversations.answer import Answer
+from conversations.models import Conversation, Message, MessageAttempt
+from providers.base import ChatMessage, ChatRequest, Part
 from providers.registry import Provider
 
 
@@ -46,15 +47,19 @@ class Turn:
     message: Message
     conversation: Conversation
     provider: Provider
+    """The one that is asked now, as is `request`."""
     request: ChatRequest
     streaming: bool
     started: float
-    parts: list[str] = field(default_factory=list)
-    first_token: float | None = None
-    finish_reason: str | None = None
-    usage: Usage | None = None
+    wants_reasoning: bool = False
+    answer: Answer = field(default_factory=Answer)
+    """Of the latest attempt, as is `span`."""
+    span: GenAISpan | None = None
+    attempts: list[MessageAttempt] = field(default_factory=list)
     task: asyncio.Task[Any] | None = None
     interrupted: bool = False
+    stopped: bool = False
+    """Whether somebody has asked for its end."""
 
     @property
     def id(self) -> UUID:
@@ -62,22 +67,29 @@ class Turn:
 
     @property
     def text(self) -> str:
-        return "".join(self.parts)
+        return self.answer.text
 
-    def add(self, delta: Delta) -> None:
-        if delta.text:
-            if self.first_token is None:
-                self.first_token = time.perf_counter()
-            self.parts.append(delta.text)
-        self.finish_reason = delta.finish_reason or self.finish_reason
-        self.usage = delta.usage or self.usage
-        self.message.model = delta.model or self.message.model
+    def ask(self, provider: Provider, model: str, messages: list[ChatMessage]) -> None:
+        """Turns to another provider or model."""
+        self.provider = provider
+        self.request = replace(self.request, model=model, messages=messages)
 
     def interrupt(self) -> None:
         """Ends it as `interrupted`: the worker is shutting down."""
-        self.interrupted = True
-        if self.task is not None:
-            self.task.cancel()
+        if self._end():
+            self.interrupted = True
+
+    def cancel(self) -> None:
+        """Ends it as `cancelled`: somebody has asked for that, and its reader, if there is one, is told."""
+        if self._end():
+            self.stopped = True
+
+    def _end(self) -> bool:
+        """Whether it could still be ended: its fate may be decided. Once: a second would hit the first's clean-up."""
+        task, self.task = self.task, None
+        if task is not None:
+            task.cancel()
+        return task is not None
 
     def since_start(self, moment: float) -> int:
         """Milliseconds."""

@@ -6,8 +6,6 @@ caller decides how to answer: wait for `run`, or hand its text on as it comes.
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,9 +16,8 @@ from django.db import InterfaceError, OperationalError
 from uuid_utils.compat import uuid7
 
 from chatproject import db
-from chatproject.observability.gen_ai import GenAISpan
 from chatproject.problems import Problem
-from conversations import report, store
+from conversations import attempts, report, store
 from conversations.live import registry
 from conversations.models import Conversation, Status
 from conversations.turn import Ask, Turn
@@ -30,13 +27,17 @@ from providers.registry import Provider
 
 FINAL_FIELDS = (
     "content",
+    "reasoning",
+    "tool_calls",
     "status",
     "finish_reason",
     "error_code",
+    "provider",
     "model",
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
+    "usage_estimated",
     "cost_usd",
     "ttft_ms",
     "latency_ms",
@@ -52,12 +53,16 @@ async def begin(
     request_id: str,
     trace_id: str,
     new: dict[str, Any] | None = None,
+    content_field: str = "content",
 ) -> Turn:
     """Stores the user's message, and a new conversation with the fields `new` when `conversation_id` is None.
 
-    Raises Problem `unknown_provider`, `conversation_not_found` or `turn_in_progress`; then nothing is stored.
+    `content_field` is what the caller calls the content. Raises Problem `unknown_provider` and those of
+    store.start_turn and registry.admit; then nothing is stored.
     """
+    registry.admit()
     started = time.perf_counter()
+    results = tuple((uuid7(), result) for result in ask.tool_results)  # first: the ids are the order
     start = store.Start(
         owner=owner,
         conversation_id=conversation_id,
@@ -65,6 +70,10 @@ async def begin(
         user_message_id=uuid7(),
         message_id=uuid7(),
         content=ask.content,
+        parts=ask.parts,
+        content_field=content_field,
+        tool_results=results,
+        extra=ask.extra,
         route=partial(route, ask),
         system_prompt=settings.CHAT_SYSTEM_PROMPT,
         request_id=request_id,
@@ -73,7 +82,7 @@ async def begin(
     try:
         begun = await db.run(store.start_turn, start)
     except asyncio.CancelledError:
-        await db.run(store.abandon_turn, start.message_id, ended_as())
+        await db.run(store.abandon_turn, start.message_id, attempts.ended_as())
         raise
     return Turn(
         message=begun.message,
@@ -84,9 +93,11 @@ async def begin(
             messages=begun.prompt,
             temperature=ask.temperature,
             max_tokens=ask.max_tokens,
+            extra=ask.extra,
         ),
         streaming=ask.stream,
         started=started,
+        wants_reasoning=ask.reasoning,
     )
 
 
@@ -98,58 +109,37 @@ def route(ask: Ask, conversation: Conversation | None) -> tuple[Provider, str]:
     return provider, ask.model or kept or provider.model
 
 
-async def run(turn: Turn, on_text: Callable[[str], None] | None = None) -> Problem | None:
-    """Relays the answer, each piece of text to `on_text`, and stores it. Returns the problem when the turn failed.
+async def run(turn: Turn, reader: attempts.Reader | None = None) -> Problem | None:
+    """Lets the providers answer, `reader` have it while it comes, and stores it. Returns the problem when that failed.
 
     Whatever happens, the text so far is stored and the message gets its final status. A turn that its caller
-    cancels ends as `cancelled` and the cancellation goes on; one that a shutdown ends returns a problem.
+    cancels ends as `cancelled` and the cancellation goes on; one that a shutdown or Turn.cancel ends returns a problem.
     """
     turn.task = task = asyncio.current_task()
-    report.describe(turn)
     with registry.holding(turn):
-        span = GenAISpan(
-            provider=turn.provider.name,
-            model=turn.request.model,
-            conversation_id=str(turn.conversation.pk),
-            streaming=turn.streaming,
-        )
+        report.describe(turn)
         problem: Problem | None = None
         cancelled: asyncio.CancelledError | None = None
         try:
-            await relay(turn, on_text)
+            await attempts.answer(turn, reader)
             turn.message.status = Status.COMPLETED
         except asyncio.CancelledError as error:
             cancelled = error
-            turn.message.status = Status.INTERRUPTED if turn.interrupted else ended_as()
+            turn.message.status = attempts.ended_as(turn)
         except errors.ProviderError as error:
             problem = report.provider_failed(turn, error)
         except Exception as error:  # a bug of ours: the user's answer must still get its end
             problem = report.broke(turn, error)
         turn.task = None  # its fate is decided; a shutdown that comes now waits for it to be stored
         report.settle(turn)
-        report.close_span(span, turn)
         problem = await save(turn) or problem
     if cancelled is None:
         return problem
-    if not turn.interrupted:
+    if not (turn.interrupted or turn.stopped):
         raise cancelled
     if task is not None:
         task.uncancel()  # it was ours
-    return report.interrupted(turn)
-
-
-async def relay(turn: Turn, on_text: Callable[[str], None] | None) -> None:
-    # aclosing: the provider's connection is closed here and now, not when the garbage collector comes by.
-    async with aclosing(routing.chat_provider(turn.provider.name).stream(turn.request)) as deltas:  # type: ignore[type-var]
-        async for delta in deltas:
-            turn.add(delta)
-            if delta.text and on_text is not None:
-                on_text(delta.text)
-
-
-def ended_as() -> Status:
-    """What a cancellation means: the client has left, unless the worker is on its way out."""
-    return Status.INTERRUPTED if registry.closing else Status.CANCELLED
+    return report.cancelled(turn) if turn.stopped else report.interrupted(turn)
 
 
 async def save(turn: Turn) -> Problem | None:
@@ -157,12 +147,12 @@ async def save(turn: Turn) -> Problem | None:
 
     When the database is away the text is stored as soon as it is back; the caller is not kept waiting for that.
     """
-    store_it = partial(db.run, store.finish_turn, turn.message, FINAL_FIELDS)
+    what = turn.message, FINAL_FIELDS, turn.attempts
     try:
-        await store_it()
+        await db.run(store.finish_turn, *what)
     except (OperationalError, InterfaceError) as error:
         problem = report.not_stored(turn, error)
-        registry.owe(store_it)
+        registry.owe(partial(db.run, store.finish_turn_late, *what))
         return problem
     except Exception as error:
         return report.broke(turn, error)

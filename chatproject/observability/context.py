@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.tracing import Span
 from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import capture_internal_exceptions, event_from_exception
@@ -97,8 +98,9 @@ def capture(
     fingerprint: list[str] | None = None,
     details: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None,
     safe_text: bool = False,
+    span: Span | None = None,
 ) -> str | None:
-    """Sends one event for `exc`, linked to the active span. Returns its id, or None when nothing was sent.
+    """Sends one event for `exc`, linked to `span` or the active one. Returns its id, or None when nothing was sent.
 
     `details` makes further contexts, of plain JSON, once it is certain that the event goes.
     `safe_text`: the exception's text is ours, word for word, so that nothing has to be cut out of it.
@@ -111,6 +113,8 @@ def capture(
         hint |= {"safe_text": safe_text, "details": details}
         scope.set_level(level)  # type: ignore[arg-type]
         scope.fingerprint = fingerprint
+        if span is not None:
+            scope.span = span
         return _kept(sentry_sdk.capture_event(event, hint=hint))
     return None
 

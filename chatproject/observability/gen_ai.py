@@ -16,14 +16,17 @@ from sentry_sdk.utils import capture_internal_exceptions
 class GenAISpan:
     """Open from construction until `finish`; the active span of its task meanwhile. Nothing in an untraced request."""
 
+    span: Span | None
+    """None in an untraced request."""
+
     def __init__(self, *, provider: str, model: str, conversation_id: str, streaming: bool) -> None:
-        self._span: Span | None = None
+        self.span = None
         with capture_internal_exceptions():
             parent = sentry_sdk.get_current_span()
             if parent is None or not parent.sampled:
                 return
-            self._span = parent.start_child(op="gen_ai.chat", name=f"chat {model}")
-            self._span.__enter__()
+            self.span = parent.start_child(op="gen_ai.chat", name=f"chat {model}")
+            self.span.__enter__()
         self.set(
             {
                 "gen_ai.operation.name": "chat",
@@ -38,19 +41,25 @@ class GenAISpan:
 
     def set(self, values: dict[str, Any]) -> None:
         """Sets each attribute whose value is known."""
-        if self._span is None:
+        if self.span is None:
             return
         with capture_internal_exceptions():
             for key, value in values.items():
                 if value is not None:
-                    self._span.set_data(key, value)
+                    self.span.set_data(key, value)
 
-    def messages(self, asked: Sequence[Mapping[str, Any]], answer: str, finish_reason: str) -> None:
+    def messages(
+        self,
+        asked: Sequence[Mapping[str, Any]],
+        answer: str,
+        tool_calls: Sequence[Mapping[str, Any]],
+        finish_reason: str,
+    ) -> None:
         """Attaches the message text. Only called when SENTRY_INCLUDE_PROMPTS says so."""
-        if self._span is None:
+        if self.span is None:
             return
         with capture_internal_exceptions():
-            answered = _parts({"role": "assistant", "content": answer})
+            answered = _parts({"role": "assistant", "content": answer, "tool_calls": tool_calls})
             if finish_reason:
                 answered["finish_reason"] = finish_reason
             system = [{"type": "text", "content": m["content"]} for m in asked if m["role"] == "system"]
@@ -64,16 +73,33 @@ class GenAISpan:
             )
 
     def finish(self, *, outcome: str, failed: bool) -> None:
-        if self._span is None:
+        if self.span is None:
             return
         self.set({"chat.outcome": outcome})
         with capture_internal_exceptions():
-            self._span.set_status("internal_error" if failed else "ok")
-            self._span.__exit__(None, None, None)
+            self.span.set_status("internal_error" if failed else "ok")
+            self.span.__exit__(None, None, None)
 
 
 def _parts(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {"role": message["role"], "parts": [{"type": "text", "content": message["content"]}]}
+    """A message of OpenAI's protocol in OpenTelemetry's form, with its images left out.
+
+    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-input-messages.json
+    """
+    content = message["content"]
+    if "tool_call_id" in message:
+        parts = [{"type": "tool_call_response", "id": message["tool_call_id"], "result": content}]
+    elif isinstance(content, list):
+        parts = [_text(part.get("text", "[image]")) for part in content]
+    else:
+        parts = [_text(content)] if content or not message.get("tool_calls") else []
+    for call in message.get("tool_calls") or ():
+        parts.append({"type": "tool_call", "id": call["id"], **call["function"]})
+    return {"role": message["role"], "parts": parts}
+
+
+def _text(text: str | None) -> dict[str, Any]:
+    return {"type": "text", "content": text}
 
 
 def _json(value: Any) -> str:

@@ -37,6 +37,13 @@ def turn(
         metric("distribution", "chat.cost", float(cost_usd), "usd", trace_id=trace_id, attributes=whose)
 
 
+def retry(*, kind: str, provider: str, code: str, trace_id: str) -> None:
+    """Counts an attempt that failed and was not the turn's last. `kind`: `retry` or `fallback`."""
+    if sentry_sdk.is_initialized():
+        attributes = {"kind": kind, "provider": provider, "code": code}
+        metric("counter", "chat.retries", 1, trace_id=trace_id, attributes=attributes)
+
+
 def live_streams(count: int) -> None:
     """How many turns, and so providers' streams, this worker has under way now."""
     if sentry_sdk.is_initialized():

@@ -98,7 +98,7 @@ def test_the_conversation_goes_on_after_a_failure(client: Client, provider: Prov
     client.say(conversation["id"], "one", model="status-500")
     client.say(conversation["id"], "two", model="error-in-stream")
     assert client.say(conversation["id"], "three").status_code == 200
-    assert [message["content"] for message in provider.last.messages[1:]] == ["one", "two", PARTIAL, "three"]
+    assert [message["content"] for message in provider.last.messages[1:]] == ["one\n\ntwo", PARTIAL, "three"]
 
 
 def test_a_provider_that_is_not_there_is_unreachable(client: Client) -> None:

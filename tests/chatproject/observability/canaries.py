@@ -37,6 +37,11 @@ class Canaries:
     form: str = field(default_factory=canary)
     row: str = field(default_factory=canary)
     comment: str = field(default_factory=canary)
+    tool: str = field(default_factory=canary)
+    arguments: str = field(default_factory=canary)
+    result: str = field(default_factory=canary)
+    image: str = field(default_factory=canary)
+    thought: str = field(default_factory=canary)
     secret_key: str = field(default_factory=canary)
     database_password: str = field(default_factory=canary)
     dsn_secret: str = field(default_factory=canary)
@@ -45,7 +50,8 @@ class Canaries:
 
     def texts(self) -> dict[str, str]:
         """What SENTRY_INCLUDE_PROMPTS lets travel."""
-        return {"prompt": self.prompt, "system_prompt": self.system_prompt, "reply": self.reply}
+        asked = {"prompt": self.prompt, "system_prompt": self.system_prompt, "result": self.result}
+        return asked | {"reply": self.reply, "arguments": self.arguments}
 
     def person(self) -> dict[str, str]:
         """What SENTRY_SEND_DEFAULT_PII lets travel."""
@@ -86,7 +92,7 @@ class Run:
 
     def __post_init__(self) -> None:
         c = self.canaries
-        self.provider.reply = c.reply
+        self.provider.reply, self.provider.thought, self.provider.arguments = c.reply, c.thought, c.arguments
         self.client = self.server.client()
         headers = {"Cookie": f"sessionid={c.cookie}; theme={c.cookie}", "X-Tenant": c.header}
         self.client.http.headers.update({**headers, "X-Forwarded-For": ADDRESS, "X-Real-IP": ADDRESS})

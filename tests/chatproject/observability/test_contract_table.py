@@ -57,7 +57,6 @@ def test_a_success_is_a_transaction_with_a_span(client: Client, watch: Watch, st
             "gen_ai.request.model": "slow",
             "gen_ai.response.model": "slow-2026",
             "gen_ai.response.streaming": streamed,
-            "gen_ai.response.time_to_first_token": answer["ttft_ms"] / 1000,
             "gen_ai.response.finish_reasons": ["stop"],
             "gen_ai.conversation.id": answer["conversation_id"],
             "gen_ai.usage.input_tokens": usage["prompt_tokens"],
@@ -67,26 +66,49 @@ def test_a_success_is_a_transaction_with_a_span(client: Client, watch: Watch, st
         }.items()
     )
     assert usage["completion_tokens"] == 40
+    assert 0 < seen.attempt["data"]["gen_ai.response.time_to_first_token"] <= (answer["ttft_ms"] + 1) / 1000
+
+
+@covers("an attempt fails and a retry or fallback succeeds")
+@both
+@pytest.mark.parametrize("kind", ["retry", "fallback"])
+def test_a_failure_that_is_made_good_is_no_event(
+    start_server: StartServer, ingest: Ingest, watch: Watch, kind: str, streamed: bool
+) -> None:
+    retries = {"CHAT_RETRIES": "1", "CHAT_RETRY_WAIT": "0.01"} if kind == "retry" else {"FAKE_FALLBACK_MODEL": "echo"}
+    server, watch = start_server(SENTRY_DSN=ingest.dsn, **retries), watch.at(ingest)
+    header, status, answer = turn(server.client(), "flaky-1", streamed)
+    assert (status, answer["status"], answer["sentry_event_id"]) == (200, "completed", None)
+    seen = watch.of(header)
+    seen.fits("an attempt fails and a retry or fallback succeeds")
+    model = "flaky-1" if kind == "retry" else "echo"
+    assert seen.transaction["tags"].items() >= {"model": model, "chat.outcome": "completed"}.items()
+    failed, made_good = (span for span in seen.transaction["spans"] if span["op"] == "gen_ai.chat")
+    assert (failed["status"], failed["data"]["chat.outcome"]) == ("internal_error", "failed")
+    assert (made_good["status"], made_good["data"]["chat.outcome"]) == ("ok", "completed")
+    assert made_good["data"]["gen_ai.request.model"] == model
 
 
 FAILING = {
     "authentication": ["status-401"],
+    "quota_exhausted": ["status-402"],
     "rate_limited": ["status-429", "limit-in-stream"],
     "context_too_long": ["status-400-context"],
     "provider_bad_request": ["status-400"],
     "unknown_model": ["status-404-model"],
-    "content_filter": ["status-400-filter"],
+    "content_filter": ["status-400-filter", "filtered"],
     "timeout": ["status-408"],
     "unreachable": ["drop-mid-stream"],
     "server_error": ["status-500", "error-in-stream"],
     "malformed_answer": ["not-sse", "garbage"],
+    "empty_answer": ["empty"],
 }
 """Error code -> models that fail so, before the answer's first word or after it."""
 FAILURES = [(code, model) for code, models in FAILING.items() for model in models]
 
 
 def test_each_error_code_is_tried() -> None:
-    assert set(FAILING) == {error.code for error in errors.ALL}
+    assert set(FAILING) | {"circuit_open"} == {error.code for error in errors.ALL}
 
 
 @covers("a provider fails for good")
@@ -111,6 +133,22 @@ def test_a_providers_failure_is_one_event(client: Client, watch: Watch, code: st
     assert seen.attempt["data"]["chat.outcome"] == "failed"
 
 
+@covers("a provider fails for good")
+@both
+def test_an_open_circuit_is_one_event(start_server: StartServer, ingest: Ingest, watch: Watch, streamed: bool) -> None:
+    server, watch = start_server(SENTRY_DSN=ingest.dsn, CHAT_CIRCUIT_FAILURES="1"), watch.at(ingest)
+    client = server.client()
+    turn(client, "status-500", streamed)
+    header, status, answer = turn(client, "status-500", streamed)
+    assert (status, answer["code"]) == (200 if streamed else 503, "circuit_open")
+    seen = watch.of(header)
+    assert len(seen.events) == 1
+    is_told_everywhere(seen, answer, client)
+    assert seen.event["fingerprint"] == ["provider-error", "fake", "circuit_open"]
+    assert is_handled(seen.event)
+    assert seen.attempts == [], "nobody was asked"
+
+
 @covers("the client leaves")
 @both
 def test_a_client_that_leaves_is_no_failure(client: Client, watch: Watch, streamed: bool) -> None:
@@ -120,6 +158,25 @@ def test_a_client_that_leaves_is_no_failure(client: Client, watch: Watch, stream
         client.wait_saved(path.split("/")[3], PARTIAL)
     seen = watch.of(header)
     seen.fits("the client leaves")
+    assert seen.transaction["tags"]["chat.outcome"] == "cancelled"
+    assert seen.attempt["status"] == "ok"
+    assert seen.attempt["data"]["chat.outcome"] == "cancelled"
+
+
+@covers("somebody cancels a turn")
+@both
+def test_a_cancelled_turn_is_no_failure(client: Client, server: Server, watch: Watch, streamed: bool) -> None:
+    header, path, other = new_request(), path_of(client), server.client()
+    body = {"content": "hi", "model": "hang-mid-stream", "stream": streamed}
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(client.post, path, json=body, headers=header)
+        other.wait_saved(path.split("/")[3], PARTIAL)
+        answer = other.messages(path.split("/")[3])[-1]
+        assert other.post(f"{path}/{answer['id']}/cancel").json()["status"] == "cancelled"
+        response = asking.result(20)
+    assert (response.status_code, last_of(response)["code"]) == (200 if streamed else 409, "cancelled")
+    seen = watch.of(header)
+    seen.fits("somebody cancels a turn")
     assert seen.transaction["tags"]["chat.outcome"] == "cancelled"
     assert seen.attempt["status"] == "ok"
     assert seen.attempt["data"]["chat.outcome"] == "cancelled"

@@ -3,6 +3,7 @@
 import re
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 import httpx2
 import pytest
@@ -35,6 +36,7 @@ def drive(run: Run) -> None:
     elsewhere(run)
     for streamed in (False, True):
         turns(run, streamed)
+        tools(run, streamed)
         leave(run, streamed)
     refusals(run)
     busy(run)
@@ -56,12 +58,27 @@ def elsewhere(run: Run) -> None:
 
 def turns(run: Run, streamed: bool) -> None:
     assert run.turn("echo", streamed) == run.turn("reply", streamed) == "completed"
-    for model in (*KINDS, "echo-in-stream", "drop-mid-stream", "garbage", "hang", "gone"):
+    for model in (*KINDS, "echo-in-stream", "drop-mid-stream", "garbage", "hang", "gone", "status-402", "empty"):
         assert run.turn(model, streamed) in {error.code for error in errors.ALL}, model
     assert run.turn("any", streamed, provider="local") == "unreachable"
     assert (run.turn("names", streamed), run.turn("names-of-error", streamed)) == ("completed", "server_error")
     for model in BUGS:
         assert run.turn(model, streamed) == "internal_error"
+
+
+def tools(run: Run, streamed: bool) -> None:
+    """A turn with an image that reasons and calls a tool, and the tool's result, which the provider refuses."""
+    c, conversation = run.canaries, run.conversation()
+    path = f"/api/conversations/{conversation}/messages"
+    function = {"name": "look_up", "description": c.tool, "parameters": {"type": "object", "title": c.tool}}
+    more = {"stream": streamed, "reasoning": True, "tools": [{"type": "function", "function": function}]}
+    image = {"type": "image_url", "image_url": {"url": f"https://example.com/{c.image}.png?{c.image}"}}
+    asked = {"content": [{"type": "text", "text": c.prompt}, image], "model": "calls"}
+    assert run.client.post(path, json=asked | more).status_code == 200
+    result = {"tool_call_id": "call_1", "content": f"Found {c.result}"}
+    answers = {"tool_results": [{**result, "tool_call_id": c.result}]}, {"tool_results": [result], "model": "echo-422"}
+    assert [run.client.post(path, json=a | more).status_code for a in answers] == [409, 200 if streamed else 400]
+    assert run.client.messages(conversation)[1]["reasoning"] == c.thought
 
 
 def leave(run: Run, streamed: bool) -> None:
@@ -167,22 +184,23 @@ def interrupt(run: Run) -> None:
     assert run.server.wait() == 0
 
 
+ASKED = ("prompt", "system_prompt", "provider_key", "tool", "arguments", "result", "image")
 KINDS_OF_ITEM = ("event", "transaction", "log", "trace_metric", "sessions", "profile_chunk", "check_in")
 
 
 def assert_sent_in_full(run: Run) -> None:
     """That the canaries were really on their way, and that the events told of everything else."""
-    assert {error.code for error in errors.ALL} < run.codes
+    assert {error.code for error in errors.ALL} - {"circuit_open"} < run.codes
     asked = "".join(str(chat.body) + str(chat.headers) for chat in run.provider.chats)
     c = run.canaries
-    expected = {"prompt": c.prompt, "system_prompt": c.system_prompt, "key": c.provider_key}
+    expected = {name: value for name, value in asdict(c).items() if name in ASKED}
     assert leaked(expected, asked).keys() == expected.keys()
     assert [kind for kind in KINDS_OF_ITEM if not run.ingest.items(kind)] == []
     events = run.ingest.items("event")
     assert {"provider-error", "fake", "authentication"} in [set(event.get("fingerprint") or []) for event in events]
     reasons = [event["contexts"].get("provider_error", {}).get("reason") for event in events]
     assert (
-        len([reason for reason in reasons if reason and reason.startswith("Refused: '…")]) == 2 * (len(KINDS) + 1) + 1
+        len([reason for reason in reasons if reason and reason.startswith("Refused: '…")]) == 2 * (len(KINDS) + 2) + 1
     )
     kinds = [event["exception"]["values"][-1]["type"] for event in events]
     assert (kinds.count("ValueError"), kinds.count("RuntimeError"), kinds.count("IntegrityError")) == (4, 4, 1)
@@ -220,6 +238,16 @@ def test_the_options_let_prompts_and_feedback_travel_and_keep_people_here_and_se
         f"Not {run.canaries.comment}"
     ]
     assert leaked(run.canaries.texts(), run.sent()).keys() == run.canaries.texts().keys()
+
+
+def test_an_open_circuit_tells_nothing_private(start: Start) -> None:
+    run = start(CHAT_CIRCUIT_FAILURES="1")
+    assert [run.turn("echo-500", streamed=False) for _ in range(2)] == ["server_error", "circuit_open"]
+    assert run.turn("echo-500", streamed=True) == "circuit_open"
+    run.settle()
+    assert len(run.ingest.items("event")) == 3
+    never = run.canaries.texts() | run.canaries.secrets() | run.keys
+    assert leaked(never, run.sent() + run.log()) == {}
 
 
 PATHS = ("/{}", "/api/{}", "/api/conversations/{}", "/api/conversations/{}/messages", "/admin/{}/", "/%0A{}%3Fq")

@@ -12,7 +12,7 @@ venv = .venv/bin/python
 # Checks of the code must not depend on a developer's .env, nor leave a database behind.
 check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test bugsink lint format format-check types migrations-check requirements clean tools
+.PHONY: help run test faults bugsink lint format format-check types migrations-check requirements clean tools
 
 help: ## show this list
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -24,6 +24,9 @@ run: ## install what is missing, then serve with the embedded model [PORT=8000] 
 
 test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
 	@$(venv) -m pytest $(ARGS)
+
+faults: tools ## run the fault suite, and write what it sees into docs/providers.md
+	@WRITE_FAULTS=1 $(venv) -m pytest tests/conversations/test_faults.py
 
 bugsink: .venv-bugsink/installed ## install Bugsink, a Sentry to test against, in a virtual environment of its own
 

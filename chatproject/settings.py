@@ -5,6 +5,7 @@ A malformed value raises ImproperlyConfigured with the variable's name, and neve
 
 import os
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -80,17 +81,29 @@ PUBLIC_URL = env.text("PUBLIC_URL")
 if PUBLIC_URL:
     PUBLIC_URL = http_url("PUBLIC_URL", PUBLIC_URL)
 
-DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DATABASE_THREADS = env.integer("DATABASE_THREADS", 8, 1, 64)
+DATABASE_TIMEOUT = env.integer("DATABASE_TIMEOUT", 10, 0, 3600)
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # IMMEDIATE: a writer waits for its turn at BEGIN instead of failing at its first write.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": DATABASE_TIMEOUT or 86_400,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+elif DATABASE_TIMEOUT:
+    DATABASES["default"]["OPTIONS"] = {
+        # A connection whose other end has vanished is noticed in this time, too. For the statements: deadline.py.
+        "connect_timeout": DATABASE_TIMEOUT,
+        "tcp_user_timeout": DATABASE_TIMEOUT * 1000,
+        "keepalives_idle": DATABASE_TIMEOUT,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        **DATABASES["default"].get("OPTIONS", {}),  # what the URL says
+    }
+CACHES = {"default": env.cache("CACHE_URL")}
 
 # --- Chat -----------------------------------------------------------------------------------------
 CHAT_TIMEOUTS = registry.Timeouts(
@@ -104,9 +117,18 @@ CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVID
 CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT", "You are a helpful assistant.")
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAT_MAX_MESSAGE_CHARS", 100_000, 1, 1_000_000)
 CHAT_MAX_BODY_BYTES = env.integer("CHAT_MAX_BODY_BYTES", 2_000_000, 1_000, 100_000_000)
+CHAT_MAX_IMAGE_BYTES = env.integer("CHAT_MAX_IMAGE_BYTES", 1_000_000, 0, 75_000_000)
+if (
+    CHAT_MAX_IMAGE_BYTES and CHAT_MAX_IMAGE_BYTES * 4 // 3 + 1_000 > CHAT_MAX_BODY_BYTES
+):  # base64, and what is around it
+    raise ImproperlyConfigured(
+        "CHAT_MAX_IMAGE_BYTES is too large for CHAT_MAX_BODY_BYTES: a body has to hold 4/3 of it and 1,000 bytes more."
+    )
 CHAT_RETRIES = env.integer("CHAT_RETRIES", 2, 0, 10)
 CHAT_RETRY_WAIT = env.number("CHAT_RETRY_WAIT", 0.5, 0.01, 60)
 CHAT_RETRY_WAIT_MAX = env.number("CHAT_RETRY_WAIT_MAX", 10, 0.01, 600)
+CHAT_CIRCUIT_FAILURES = env.integer("CHAT_CIRCUIT_FAILURES", 5, 0, 10_000)
+CHAT_CIRCUIT_SECONDS = env.number("CHAT_CIRCUIT_SECONDS", 30, 0.1, 3600)
 CHAT_FALLBACKS = registry.fallbacks(env.text("CHAT_FALLBACKS"), CHAT_PROVIDERS)
 CHAT_RETENTION_DAYS = env.integer("CHAT_RETENTION_DAYS", 0, 0, 36_500)
 

@@ -17,7 +17,7 @@ import django
 import pytest
 
 OWN = re.compile(
-    r"(SENTRY|CHAT|DATABASE|DJANGO|GUNICORN)_.*|.*_(API_KEY|BASE_URL|MODEL|HISTORY_TOKENS|TIMEOUT)"
+    r"(SENTRY|CHAT|DATABASE|CACHE|DJANGO|GUNICORN)_.*|.*_(API_KEY|BASE_URL|MODEL|HISTORY_TOKENS|TIMEOUT)"
     r"|DEBUG|LOG_FORMAT|PUBLIC_URL|ALLOWED_HOSTS|CSRF_TRUSTED_ORIGINS|PORT|HOST|WEB_CONCURRENCY|GRACEFUL_TIMEOUT"
 )
 for name in [name for name in os.environ if OWN.fullmatch(name)]:
@@ -152,6 +152,7 @@ def fake(provider: Provider) -> dict[str, str]:
         "FAKE_API_KEY": "fake-secret",
         "CHAT_FIRST_TOKEN_TIMEOUT": "20",
         "CHAT_SILENCE_TIMEOUT": "20",
-        "CHAT_RETRIES": "0",  # a test that is about them has its own
+        "CHAT_RETRIES": "0",  # tests that are about retries or circuits have their own
+        "CHAT_CIRCUIT_FAILURES": "0",
         "LOCAL_BASE_URL": "http://127.0.0.1:1/v1",  # nobody there
     }

@@ -12,6 +12,8 @@ ENDPOINTS = {
     "/api/conversations/{conversation_id}": {"get", "patch", "delete"},
     "/api/conversations/{conversation_id}/messages": {"get", "post"},
     "/api/chat": {"post"},
+    "/api/conversations/{conversation_id}/messages/{message_id}/attempts": {"get"},
+    "/api/conversations/{conversation_id}/messages/{message_id}/cancel": {"post"},
     "/api/conversations/{conversation_id}/messages/{message_id}/feedback": {"post"},
     "/api/chat/{provider}": {"post"},
     "/api/providers": {"get"},

@@ -26,11 +26,11 @@ KINDS = {
 
 
 class EchoingProvider(Provider):
-    """Behaves like Provider for every other model, but `reply`, which answers with `reply`, and
-    `names`, which repeats the key and the prompt where names belong.
+    """Behaves like Provider for every other model, but `reply`, which answers with `reply`, `calls`, which reasons
+    and calls a tool, and `names`, which repeats the key and the prompt where names belong.
     """
 
-    reply = PARTIAL
+    reply = thought = arguments = PARTIAL
 
     async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> bool:
         model = request.body.get("model", "")
@@ -46,6 +46,12 @@ class EchoingProvider(Provider):
             else:
                 await exchange.data(json.dumps({"error": {"message": f"{echo(request)[:300]} {self.reply}"}}))
                 await exchange.end()
+        elif model == "calls":
+            await exchange.start()
+            await exchange.delta({"reasoning_content": self.thought})
+            function = {"name": "look_up", "arguments": json.dumps({"what": self.arguments})}
+            await exchange.delta({"tool_calls": [{"index": 0, "id": "call_1", "function": function}]})
+            await exchange.stop("tool_calls")
         elif model == "names":
             await exchange.start()
             exchange.model = request.headers["authorization"].removeprefix("Bearer ")
@@ -62,4 +68,5 @@ def echo(request: Received) -> str:
     """The last words first, since the server looks at the beginning of a long text only."""
     key, messages = request.headers["authorization"], [message["content"] for message in request.messages]
     last = messages[-1]
-    return f"Refused: {last!r} {json.dumps(last)} {quote(last)} {key} {key[7:19]}***{key[-4:]} {messages}"
+    told = f"{last!r} {json.dumps(last)} {quote(str(last))} {key} {key[7:19]}***{key[-4:]} {messages}"
+    return f"Refused: {told} {json.dumps(request.body.get('tools'))} {json.dumps(request.messages[-3:])}"

@@ -3,15 +3,17 @@
 `DJANGO_SETTINGS_MODULE=tests.fakes.faulty_settings` starts the server with them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
 from chatproject import db, urls
+from conversations.live import registry
 from providers import routing
 from providers.base import ChatRequest, Delta
 
@@ -94,7 +96,14 @@ async def broken_stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(body())
 
 
+async def inside(request: HttpRequest) -> JsonResponse:
+    """What the worker holds: its tasks, by what they run, and its live turns."""
+    tasks = sorted(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
+    return JsonResponse({"tasks": tasks, "turns": len(registry.turns)})
+
+
 urlpatterns: list[Any] = [
+    path("inside", inside),
     path("broken/view", broken_view),
     path("broken/sync", broken_sync_view),
     path("broken/row", broken_row),

@@ -73,6 +73,7 @@ FAULTS: dict[str, Behaviour] = {
     "close-mid-stream": faults.close_mid_stream,
     "drop-after-finish": faults.drop_after_finish,
     "hang-after-done": faults.hang_after_done,
+    "hang-after-finish": faults.hang_after_finish,
     "reset-at-once": faults.reset_at_once,
     "no-http": faults.no_http,
     "comments-only": faults.comments_only,

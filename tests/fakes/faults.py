@@ -45,6 +45,14 @@ async def hang_after_done(x: Exchange) -> None:
     await x.end()
 
 
+async def hang_after_finish(x: Exchange) -> None:
+    """The answer is whole, but nothing says that it has ended."""
+    await partial(x)
+    await x.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    await x.held()
+    await x.end()
+
+
 async def reset_at_once(x: Exchange) -> None:
     """Not a byte of an answer."""
     x.cut = True

@@ -11,7 +11,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conversations import store, transcript
+from conversations import edits, transcript
 from conversations.models import Conversation, Feedback, Message, Rating, Status
 
 admin.site.site_header = admin.site.site_title = "AI chat"
@@ -100,10 +100,10 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return request.user.is_active and request.user.is_superuser
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
-        store.delete_conversations([obj.pk])
+        edits.delete_conversations([obj.pk])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
-        store.delete_conversations(list(queryset.values_list("pk", flat=True)))
+        edits.delete_conversations(list(queryset.values_list("pk", flat=True)))
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest

@@ -10,7 +10,7 @@ from chatproject import db
 from chatproject.http import ApiRequest
 from chatproject.openapi import problems, sse
 from chatproject.pagination import page
-from conversations import feedback, store, turns
+from conversations import edits, feedback, lookup, turns
 from conversations.cancelling import cancel
 from conversations.content import split
 from conversations.events import EventStream
@@ -84,7 +84,7 @@ async def list_conversations(request: ApiRequest, limit: Limit = 20, cursor: Cur
 )
 async def get_conversation(request: ApiRequest, conversation_id: UUID) -> Conversation:
     """One conversation; its messages have an endpoint of their own."""
-    return await db.run(store.conversation_of, request.user, conversation_id)
+    return await db.run(lookup.conversation_of, request.user, conversation_id)
 
 
 @router.patch(
@@ -98,7 +98,7 @@ async def change_conversation(request: ApiRequest, conversation_id: UUID, body: 
     if "provider" in changes:
         provider = routing.provider_named(changes["provider"])
         changes.setdefault("model", provider.model)
-    return await db.run(store.change_conversation, request.user, conversation_id, changes)
+    return await db.run(edits.change_conversation, request.user, conversation_id, changes)
 
 
 @router.delete(
@@ -108,7 +108,7 @@ async def change_conversation(request: ApiRequest, conversation_id: UUID, body: 
 )
 async def delete_conversation(request: ApiRequest, conversation_id: UUID) -> Status[None]:
     """Deletes the conversation and its messages for good."""
-    await db.run(store.delete_conversation, request.user, conversation_id)
+    await db.run(edits.delete_conversation, request.user, conversation_id)
     return Status(204, None)
 
 
@@ -121,7 +121,7 @@ async def list_messages(
     request: ApiRequest, conversation_id: UUID, limit: Limit = 50, cursor: Cursor = None
 ) -> dict[str, Any]:
     """The messages, oldest first."""
-    items, next_cursor = await db.run(store.messages_page, request.user, conversation_id, limit, cursor)
+    items, next_cursor = await db.run(lookup.messages_page, request.user, conversation_id, limit, cursor)
     return {"items": items, "next_cursor": next_cursor}
 
 
@@ -144,7 +144,7 @@ async def post_message(request: ApiRequest, conversation_id: UUID, body: Message
 async def list_attempts(request: ApiRequest, conversation_id: UUID, message_id: UUID) -> dict[str, Any]:
     """The requests to providers that an answer took, in their order: its retries and fallbacks too. None while it
     is under way."""
-    items = await db.run(store.attempts_of, request.user, conversation_id, message_id)
+    items = await db.run(lookup.attempts_of, request.user, conversation_id, message_id)
     return {"items": items, "next_cursor": None}
 
 

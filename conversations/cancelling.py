@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from chatproject import db
-from conversations import store
+from conversations import leases, lookup
 from conversations.live import registry
 from conversations.models import Message, Status
 
@@ -21,12 +21,12 @@ PAUSE = 0.05
 async def cancel(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
     """The answer, whose turn has ended; still `streaming` when that takes longer than PATIENCE.
 
-    An answer that had ended before stays as it was. Raises what `store.cancel_turn` raises.
+    An answer that had ended before stays as it was. Raises what `leases.cancel_turn` raises.
     """
-    message = await db.run(store.cancel_turn, owner, conversation_id, message_id)
+    message = await db.run(leases.cancel_turn, owner, conversation_id, message_id)
     registry.cancel(message_id)
     deadline = time.monotonic() + PATIENCE
     while message.status == Status.STREAMING and time.monotonic() < deadline:
         await asyncio.sleep(PAUSE)
-        message = await db.run(store.answer_of, owner, conversation_id, message_id)
+        message = await db.run(lookup.answer_of, owner, conversation_id, message_id)
     return message

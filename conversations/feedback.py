@@ -13,7 +13,8 @@ from chatproject.observability.feedback import UserFeedback, send
 from chatproject.observability.limiter import Limiter
 from chatproject.problems import Problem
 from conversations.links import admin_url
-from conversations.models import Conversation, Feedback, Message, Rating, Role, Status
+from conversations.lookup import answer_of
+from conversations.models import Feedback, Rating, Status
 
 few = Limiter(10)
 """Lets what is said of one answer go to Sentry ten times at once, then every ten seconds; the database has the last."""
@@ -35,7 +36,9 @@ def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, c
     Raises Problem `message_not_found`, also for somebody else's; `turn_in_progress` while the answer still comes;
     `invalid_request` for a message that is no answer.
     """
-    message = answer_of(owner, conversation_id, message_id)
+    message = answer_of(owner, conversation_id, message_id, lock=True)
+    if message.live:  # of a turn whose worker has died, that much of an answer is all there is
+        raise Problem("turn_in_progress", "Wait for the end of the answer.", headers={"Retry-After": "1"})
     before = Feedback.objects.filter(message=message, user=owner).values_list("rating", "comment").first()
     feedback, created = Feedback.objects.update_or_create(
         message=message, user=owner, defaults={"rating": rating, "comment": comment}
@@ -45,21 +48,6 @@ def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, c
     # Here, since a client may leave before it has its answer. Robust: what Sentry is told cannot fail what is stored.
     transaction.on_commit(partial(tell_sentry, given), robust=True)
     return given
-
-
-def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
-    """The message, once it is an answer that has ended; see `give`."""
-    # Locked, so that nobody deletes it meanwhile: the API's deletion and the retention lock the same row.
-    mine = Conversation.objects.select_for_update().filter(pk=conversation_id, owner=owner).first()
-    message = mine and Message.objects.filter(conversation=mine, pk=message_id).first()
-    if not message:
-        raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
-    if message.role != Role.ASSISTANT:
-        wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
-        raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
-    if message.live:  # of a turn whose worker has died, that much of an answer is all there is
-        raise Problem("turn_in_progress", "Wait for the end of the answer.", headers={"Retry-After": "1"})
-    return message
 
 
 def tell_sentry(given: Given) -> None:

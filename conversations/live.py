@@ -14,7 +14,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 from chatproject import db
 from chatproject.observability import context, metrics
 from chatproject.problems import Problem
-from conversations import store
+from conversations import leases
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Registry:
         if not self.turns:
             return
         with suppress(DatabaseError):  # `save` tells of it
-            for turn_id in await db.run(store.unwanted, [turn.id for turn in self.turns]):
+            for turn_id in await db.run(leases.unwanted, [turn.id for turn in self.turns]):
                 self.cancel(turn_id)
 
     async def save(self) -> None:
@@ -130,7 +130,7 @@ class Registry:
         new = {turn_id: text for turn_id, text in texts.items() if self._saved.get(turn_id) != text}
         try:
             if texts:
-                await db.run(store.keep_alive, list(texts), new)
+                await db.run(leases.keep_alive, list(texts), new)
             self._saved = texts
         except DatabaseError as error:
             # The next time tries again; the turns go on, and each stores its whole text at its end.
@@ -140,9 +140,9 @@ class Registry:
         """Ends the turns that look dead twice in a row: after an outage the living need a moment for their leases."""
         before, self._suspects = self._suspects, set()
         try:
-            dead = await db.run(store.dead_turn_ids, [turn.id for turn in self.turns])
+            dead = await db.run(leases.dead_turn_ids, [turn.id for turn in self.turns])
             if again := dead & before:
-                await db.run(store.sweep_turns, again)
+                await db.run(leases.sweep_turns, again)
             self._suspects = dead - again
         except DatabaseError as error:
             logger.warning("dead turns could not be looked for: %s", type(error).__name__)

@@ -1,32 +1,24 @@
-"""The database units of a turn. Each is one transaction, synchronous, run through chatproject.db."""
+"""A turn in the database: its start and its end. Each is one transaction, synchronous, run through chatproject.db."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from chatproject.pagination import page
 from chatproject.problems import Problem
-from conversations import history
+from conversations import history, leases, lookup
 from conversations.models import TITLE_LENGTH, Conversation, Message, MessageAttempt, Role, Status
 from conversations.turn import ToolResult
 from providers import breaker
 from providers.base import ChatMessage, Part
 from providers.registry import Provider
-
-LEASE = timedelta(seconds=15)
-"""How long a turn whose worker has died keeps its conversation busy; several missed heartbeats."""
-
-DEAD: dict[str, Any] = {"status": Status.INTERRUPTED, "error_code": "interrupted", "lease_until": None}
-"""What becomes of a turn whose worker has died."""
 
 Route = Callable[[Conversation | None], tuple[Provider, str]]
 """Chooses the provider and the model for a turn of this conversation; None is one yet to be made."""
@@ -70,79 +62,6 @@ class Started:
     prompt: list[ChatMessage]
 
 
-def conversation_of(owner: User, conversation_id: UUID, *, lock: bool = False) -> Conversation:
-    """The owner's conversation. Raises Problem `conversation_not_found`, also for somebody else's.
-
-    `lock` keeps a turn's start and a deletion apart until the transaction ends (SQLite has one writer anyway).
-    """
-    rows = Conversation.objects.select_for_update() if lock else Conversation.objects.all()
-    found = rows.filter(pk=conversation_id, owner=owner).first()
-    if found is None:
-        raise Problem("conversation_not_found", "You have no conversation with this id.")
-    return found
-
-
-def change_conversation(owner: User, conversation_id: UUID, changes: dict[str, Any]) -> Conversation:
-    if changes:
-        Conversation.objects.filter(pk=conversation_id, owner=owner).update(**changes)
-    return conversation_of(owner, conversation_id)
-
-
-@transaction.atomic
-def delete_conversation(owner: User, conversation_id: UUID) -> None:
-    delete_conversations([conversation_of(owner, conversation_id).pk])
-
-
-@transaction.atomic
-def delete_conversations(ids: Collection[UUID]) -> None:
-    """Deletes them and their messages. A turn that runs in one is ended by its worker, which misses its message."""
-    # Locked, so that a turn that starts meanwhile waits, and then finds nothing.
-    locked = list(
-        Conversation.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True)
-    )
-    Conversation.objects.filter(pk__in=locked).delete()
-
-
-def cancel_turn(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
-    """Asks the worker that runs the turn of this answer to end it, and ends it here when that worker has died.
-
-    Returns the answer as it is then: one that had ended is left as it is. Raises Problem `message_not_found`, also
-    for somebody else's; `invalid_request` for a message that is no answer.
-    """
-    message = answer_of(owner, conversation_id, message_id)
-    running = Message.objects.filter(pk=message_id, status=Status.STREAMING)
-    if message.live:
-        running.update(cancel_requested=True)
-    elif message.status == Status.STREAMING and running.update(**DEAD, cancel_requested=True):
-        message.refresh_from_db()  # requested all the same, in case the worker was only cut off from the database
-    return message
-
-
-def answer_of(owner: User, conversation_id: UUID, message_id: UUID) -> Message:
-    """An assistant's message of the owner's; see `cancel_turn` for what is raised."""
-    mine = Message.objects.filter(conversation=conversation_id, conversation__owner=owner)
-    message = mine.filter(pk=message_id).first()
-    if message is None:
-        raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
-    if message.role != Role.ASSISTANT:
-        wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
-        raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
-    return message
-
-
-def attempts_of(owner: User, conversation_id: UUID, message_id: UUID) -> list[MessageAttempt]:
-    """The attempts at an answer, in their order; see `answer_of` for what is raised."""
-    return list(answer_of(owner, conversation_id, message_id).attempts.order_by("number"))
-
-
-def messages_page(
-    owner: User, conversation_id: UUID, limit: int, cursor: str | None
-) -> tuple[list[Message], str | None]:
-    conversation_of(owner, conversation_id)
-    messages = Message.objects.filter(conversation=conversation_id)
-    return page(messages, limit=limit, cursor=cursor, newest_first=False)
-
-
 def start_turn(start: Start) -> Started:
     """Stores the tool results, the user's message and the assistant's, still empty, and reads what goes to the
     provider.
@@ -176,7 +95,7 @@ def _start(start: Start) -> Started:
         conversation = Conversation(owner=start.owner, provider=provider.name, model=model, **start.new)
         conversation.save(force_insert=True)
     else:
-        conversation = conversation_of(start.owner, start.conversation_id, lock=True)
+        conversation = lookup.conversation_of(start.owner, start.conversation_id, lock=True)
         provider, model = start.route(conversation)
         _check_images(start, provider)
         _take_over_dead_turn(conversation)
@@ -216,7 +135,7 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
         status=Status.STREAMING,
         provider=provider.name,
         model=model,
-        lease_until=timezone.now() + LEASE,
+        lease_until=timezone.now() + leases.LEASE,
         **common,
     )
     Message.objects.bulk_create([*messages, answer])
@@ -264,7 +183,7 @@ def _take_over_dead_turn(conversation: Conversation) -> None:
         return
     if turn.live:
         raise busy()
-    Message.objects.filter(pk=turn.pk, status=Status.STREAMING).update(**DEAD)
+    Message.objects.filter(pk=turn.pk, status=Status.STREAMING).update(**leases.DEAD)
 
 
 def title_from(content: str) -> str:
@@ -310,40 +229,3 @@ def spent(message: Message) -> dict[str, Any]:
     if message.cost_usd is None:
         return {}
     return {"cost_usd": Coalesce(F("cost_usd"), Value(Decimal(0))) + message.cost_usd}
-
-
-def unwanted(live: Collection[UUID]) -> set[UUID]:
-    """Of the live turns, those that somebody wants to end: cancelled, or deleted with their conversation."""
-    rows = Message.objects.filter(pk__in=live).values_list("pk", "cancel_requested")
-    found = dict(rows)
-    return {turn for turn in live if found.get(turn, True)}
-
-
-def keep_alive(live: Collection[UUID], texts: dict[UUID, str]) -> None:
-    """Extends the leases of the live turns, and saves the texts so far that are new: {message id: text}."""
-    running = Message.objects.filter(status=Status.STREAMING)
-    with transaction.atomic():
-        running.filter(pk__in=live).update(lease_until=timezone.now() + LEASE)
-        for message_id, text in sorted(texts.items()):  # sorted: in the order in which others lock them
-            running.filter(pk=message_id).update(content=text)
-
-
-def dead_turns() -> QuerySet[Message]:
-    """The turns whose workers have died, wherever they ran.
-
-    Going by the lease, not by age: a turn that lives, on this node or another, keeps its own.
-    """
-    # exclude() repeats the condition of the index `message_unfinished`, without which SQLite reads every message.
-    unfinished = Message.objects.filter(status=Status.STREAMING).exclude(status=Status.COMPLETED)
-    return unfinished.filter(lease_until__lt=timezone.now())
-
-
-def dead_turn_ids(alive: Collection[UUID]) -> set[UUID]:
-    """The ids of `dead_turns`, but for those that the caller knows to be alive."""
-    return set(dead_turns().values_list("pk", flat=True)) - set(alive)
-
-
-def sweep_turns(ids: Collection[UUID] | None = None) -> int:
-    """Ends the dead turns as `interrupted`, all or only those of `ids`; returns how many there were."""
-    dead = dead_turns() if ids is None else dead_turns().filter(pk__in=ids)
-    return dead.update(**DEAD)

@@ -23,6 +23,14 @@ class FieldProblem(Schema):
     message: str
 
 
+class AttemptProblem(Schema):
+    provider: str
+    model: str
+    outcome: str
+    code: str | None
+    latency_ms: int
+
+
 class ProblemOut(Schema):
     """An RFC 9457 problem document."""
 
@@ -37,6 +45,13 @@ class ProblemOut(Schema):
     sentry_event_id: str | None = None
     trace_id: str | None = None
     errors: list[FieldProblem] | None = None
+    conversation_id: str | None = Field(None, description="Of the turn that failed, as are the next four.")
+    message_id: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    attempts: list[AttemptProblem] | None = Field(None, description="Who was asked, when that was more than once.")
+    provider_message: str | None = Field(None, description="The provider's own words, where the request was at fault.")
+    open_tool_calls: list[str] | None = Field(None, description="The calls that wait for their results.")
 
 
 def problems(*codes: str, auth: bool = True) -> dict[int, Any]:

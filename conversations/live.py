@@ -77,7 +77,6 @@ class Registry:
     @contextmanager
     def holding(self, turn: LiveTurn) -> Iterator[None]:
         self.turns.add(turn)
-        metrics.live_streams(len(self.turns))
         self._idle.clear()
         if self.closing:
             turn.interrupt()
@@ -86,7 +85,6 @@ class Registry:
             yield
         finally:
             self.turns.discard(turn)
-            metrics.live_streams(len(self.turns))
             if not self.turns:
                 self._idle.set()
 
@@ -115,6 +113,7 @@ class Registry:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
         await self._settle()
+        metrics.live_streams(0)
 
     async def look(self) -> None:
         """Ends the turns that somebody has cancelled or deleted. Asks the database only while turns run."""
@@ -127,6 +126,8 @@ class Registry:
     async def save(self) -> None:
         await self._settle()
         texts = {turn.id: turn.text for turn in self.turns}
+        if texts or self._saved:  # and once more when the last has ended
+            metrics.live_streams(len(texts))
         new = {turn_id: text for turn_id, text in texts.items() if self._saved.get(turn_id) != text}
         try:
             if texts:

@@ -27,7 +27,8 @@ control_socket_disable = True
 def post_worker_init(worker):
     """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time.
 
-    Its listeners are closed then, and none of the connections that are open takes another turn.
+    Its listeners are closed then, and none of the connections that are open takes another turn. SIGINT and SIGQUIT
+    give no grace, also after a SIGTERM; gunicorn's hook `worker_int` would miss that.
     """
     from conversations.live import registry
 
@@ -36,14 +37,14 @@ def post_worker_init(worker):
         registry.draining = True
         worker.loop.call_later(turn_grace, registry.interrupt_all)
 
+    def at_once():
+        # The turns that are cancelled now were interrupted, not left by their clients.
+        registry.closing = True
+        worker.handle_quit_signal()
+
     worker.loop.add_signal_handler(signal.SIGTERM, on_term)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        worker.loop.add_signal_handler(number, at_once)
     # The worker itself must not wait as long as its master does: a reader who takes nothing keeps his connection open,
     # and the end of the worker, where Sentry is told the rest, would be cut off with it.
     worker.cfg.set("graceful_timeout", int(turn_grace) + 1)
-
-
-def worker_int(worker):
-    """SIGINT or SIGQUIT: no grace. The turns that are cancelled now were interrupted, not left by their clients."""
-    from conversations.live import registry
-
-    registry.closing = True

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.log import log_response
 from ninja import NinjaAPI
@@ -98,6 +98,7 @@ def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(OperationalError)
 @api.exception_handler(InterfaceError)
+@api.exception_handler(InternalError)
 def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     """The database is away: captured once, with an answer that says to come back. Its other errors are bugs of ours."""
     event_id = context.capture(error)

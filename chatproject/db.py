@@ -12,10 +12,13 @@ from functools import cache, partial
 from typing import ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections
 
 from chatproject.deadline import Deadline, limit_this_thread
 from chatproject.observability import database
+
+AWAY = (OperationalError, InterfaceError, InternalError)
+"""What the database raises when it is not there; InternalError when it has become a read-only replica."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +28,8 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs `unit` in the pool and returns its result or raises its error.
 
     A cancelled caller waits for the unit's end before the cancellation goes on: a unit left alone would commit
-    behind the back of whoever cleans up. Raises OperationalError when the database keeps it longer than
-    DATABASE_TIMEOUT, see deadline.py.
+    behind the back of whoever cleans up. The unit's own error is then the cancellation's cause. Raises
+    OperationalError when the database keeps it longer than DATABASE_TIMEOUT, see deadline.py.
     """
     deadline = Deadline()
     call = partial(contextvars.copy_context().run, _unit, unit.__name__, partial(unit, *args, **kwargs), deadline)
@@ -48,8 +51,7 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if future.cancelled():
         raise cancelled or deadline.error()
     if cancelled is not None:
-        future.exception()  # retrieved, so that asyncio does not complain
-        raise cancelled
+        raise cancelled from future.exception()
     return future.result()
 
 

@@ -77,24 +77,51 @@ def example(code: str) -> dict[str, Any]:
     }
 
 
-SSE_EXAMPLE = """\
+COMPLETED = """\
 event: message.created
 id: 0
 data: {"id": "0198c9b2-...", "status": "streaming", ...}
 
 event: message.delta
 id: 1
-data: {"delta": "The capital of France is Paris."}
+data: {"delta": "The capital of France"}
+
+event: message.delta
+id: 2
+data: {"delta": " is Paris."}
 
 event: message.completed
-id: 2
+id: 3
 data: {"id": "0198c9b2-...", "status": "completed", "content": "The capital of France is Paris.", ...}
 """
+FAILED = """\
+event: message.created
+id: 0
+data: {"id": "0198c9b2-...", "status": "streaming", ...}
+
+event: message.reasoning
+id: 1
+data: {"delta": "The user asks for a capital."}
+
+: ping
+
+event: message.delta
+id: 2
+data: {"delta": "The capital"}
+
+event: message.failed
+id: 3
+data: {"type": "urn:problem:chat-api:timeout", "status": 504, "code": "timeout", "message_id": "0198c9b2-...", ...}
+"""
+STREAMS = {
+    "completed": {"summary": "A turn that completes", "value": COMPLETED},
+    "failed": {"summary": "One with `reasoning`, that is silent for a while and then fails", "value": FAILED},
+}
 
 
 def sse() -> dict[str, Any]:
     """The `openapi_extra` of an endpoint that can stream."""
-    content = {"text/event-stream": {"schema": {"type": "string"}, "example": SSE_EXAMPLE}}
+    content = {"text/event-stream": {"schema": {"type": "string"}, "examples": STREAMS}}
     return {"responses": {200: {"content": content}}}
 
 

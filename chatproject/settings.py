@@ -4,6 +4,7 @@ A malformed value raises ImproperlyConfigured with the variable's name, and neve
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,10 @@ CACHES = {"default": env.cache("CACHE_URL")}
 
 # --- Chat -----------------------------------------------------------------------------------------
 CHAT_TIMEOUTS = registry.Timeouts(
-    connect=env.number("CHAT_CONNECT_TIMEOUT", 5, 0.1, 60),
-    first_token=env.number("CHAT_FIRST_TOKEN_TIMEOUT", 60, 0.1, 3600),
-    silence=env.number("CHAT_SILENCE_TIMEOUT", 30, 0.1, 3600),
-    turn=env.number("CHAT_TURN_TIMEOUT", 300, 0.1, 86_400),
+    **{
+        name: env.number(f"CHAT_{name.upper()}_TIMEOUT", default, registry.SHORTEST, registry.LONGEST)
+        for name, default in asdict(registry.Timeouts()).items()
+    }
 )
 CHAT_PROVIDERS = registry.load(env.text, env.names("CHAT_PROVIDERS", []), CHAT_TIMEOUTS)
 CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVIDERS)

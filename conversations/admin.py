@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conversations import edits, transcript
-from conversations.models import Conversation, Feedback, Message, Rating, Status
+from conversations.models import Conversation, Feedback, Message, MessageAttempt, Rating, Status
 
 admin.site.site_header = admin.site.site_title = "AI chat"
 admin.site.index_title = "Administration"
@@ -110,9 +110,13 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Counts what goes along; Django's own would load and list each one."""
         names = [str(conversation) for conversation in objs]
-        messages = Message.objects.filter(conversation__in=objs).count()
-        feedback = Feedback.objects.filter(message__conversation__in=objs).count()
-        return names, {"conversations": len(names), "messages": messages, "feedback": feedback}, set(), []
+        counts = {
+            "conversations": len(names),
+            "messages": Message.objects.filter(conversation__in=objs).count(),
+            "attempts": MessageAttempt.objects.filter(message__conversation__in=objs).count(),
+            "feedback": Feedback.objects.filter(message__conversation__in=objs).count(),
+        }
+        return names, counts, set(), []
 
     def render_change_form(
         self,

@@ -1,7 +1,9 @@
 """An answer as it comes: put together from a provider's deltas."""
 
+import json
 import time
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from uuid_utils.compat import uuid7
 
@@ -27,10 +29,16 @@ class Call:
         if piece.arguments:
             self.arguments.append(piece.arguments)
 
+    def is_complete(self) -> bool:
+        """Whether its arguments are whole. No arguments are none."""
+        arguments = "".join(self.arguments)
+        try:
+            json.loads(arguments or "{}")
+        except (ValueError, RecursionError):
+            return False
+        return True
+
     def whole(self) -> ToolCall:
-        """The call, once all of it is here. Without an id that can be stored with its result, it gets one of ours."""
-        if not 0 < len(self.id) <= LONGEST_ID:
-            self.id = f"call_{uuid7().hex}"
         return {
             "id": self.id,
             "type": "function",
@@ -62,7 +70,17 @@ class Answer:
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        return [self.calls[index].whole() for index in sorted(self.calls)]
+        """Those that can be made: each has an id of its own, and none was cut off in the middle."""
+        calls = [self.calls[index] for index in sorted(self.calls)]
+        if self.finish_reason == "length":
+            calls = list(takewhile(Call.is_complete, calls))
+        ids = set[str]()
+        for call in calls:
+            # An id that cannot be stored with its result, or is another call's, is replaced by one of ours.
+            if not 0 < len(call.id) <= LONGEST_ID or call.id in ids:
+                call.id = f"call_{uuid7().hex}"
+            ids.add(call.id)
+        return [call.whole() for call in calls]
 
     def add(self, delta: Delta) -> None:
         if delta.is_token:

@@ -13,21 +13,16 @@ from chatproject.pagination import page
 from conversations import edits, feedback, lookup, turns
 from conversations.cancelling import cancel
 from conversations.content import split
+from conversations.documents import AttemptPage, ConversationOut, ConversationPage, FeedbackOut, MessageOut, MessagePage
 from conversations.events import EventStream
 from conversations.models import Conversation, Message
 from conversations.models import Status as MessageStatus
 from conversations.schemas import (
-    AttemptPage,
     ChatIn,
     ConversationIn,
-    ConversationOut,
-    ConversationPage,
     ConversationPatch,
     FeedbackIn,
-    FeedbackOut,
     MessageIn,
-    MessageOut,
-    MessagePage,
     ProviderChatIn,
     TurnIn,
 )

@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from json.encoder import encode_basestring  # json.dumps makes an encoder for each token
 
 from django.http import StreamingHttpResponse
 from ninja.responses import NinjaJSONEncoder
 
 from chatproject.problems import Problem
 from conversations import turns
-from conversations.schemas import MessageOut
+from conversations.documents import MessageOut
 from conversations.turn import Turn
 
 PING_SECONDS = 15.0
@@ -34,7 +35,7 @@ class Mailbox:
 
     def _put(self, event: str, piece: str) -> None:
         self.number += 1
-        self._events.append(encode(event, self.number, f'{{"delta": {json.dumps(piece, ensure_ascii=False)}}}'))
+        self._events.append(encode(event, self.number, f'{{"delta": {encode_basestring(piece)}}}'))
         self._wake()
 
     def close(self) -> None:
@@ -88,10 +89,12 @@ class EventStream(StreamingHttpResponse):
                 yield events or b": ping\n\n"
             yield self._last(self._mailbox.number + 1, await self._task)
         finally:
-            if not self._task.done():
-                self._task.cancel()
-                await asyncio.wait({self._task})
-            self.on_end()
+            try:
+                if not self._task.done():
+                    self._task.cancel()
+                    await asyncio.wait({self._task})
+            finally:  # whoever cancels again need not wait
+                self.on_end()
 
     def _last(self, number: int, problem: Problem | None) -> bytes:
         if problem is None:

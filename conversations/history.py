@@ -6,6 +6,7 @@ goes along, and loses its middle when it is too long.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import dropwhile
 from typing import Any
 from uuid import UUID
 
@@ -56,10 +57,18 @@ def window(conversation_id: UUID | None, new: list[ChatMessage], budget: int, *,
     if conversation_id is None:
         return fit(new, budget)
     rows = Rows(conversation_id, MAX_IMAGES - sum(images_in(message["content"]) for message in new) if images else 0)
-    past = upto(rows, budget - sum(map(size_of, new)))
+    past = upto(until_calls(rows, new), budget - sum(map(size_of, new)))
     if past and all(message["role"] != Role.USER for message in past):
         past += rows.question()  # so much came of it that it is far away
     return fit([*past[::-1], *new], budget)
+
+
+def until_calls(newest_first: Iterable[ChatMessage], new: list[ChatMessage]) -> Iterator[ChatMessage]:
+    """When there are tool results in `new`: from their calls back, without the turn that failed with them before."""
+    results = {message["tool_call_id"] for message in new if "tool_call_id" in message}
+    if not results:
+        return iter(newest_first)
+    return dropwhile(lambda m: results.isdisjoint(call["id"] for call in m.get("tool_calls", ())), newest_first)
 
 
 def upto(newest_first: Iterable[ChatMessage], budget: int) -> list[ChatMessage]:

@@ -9,9 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 
 from chatproject import db
+from chatproject.db import AWAY
 from chatproject.observability import context, metrics
 from chatproject.problems import Problem
 from conversations import leases
@@ -27,6 +28,9 @@ SAVE = 0.8
 SWEEP = 2.0
 """Seconds between two looks for turns that other workers have left behind."""
 
+
+TRIES = 3
+"""Owed answers that the database may refuse before it counts as away; one may be locked by somebody."""
 
 Save = Callable[[], Awaitable[None]]
 
@@ -65,7 +69,7 @@ class Registry:
     def start(self) -> None:
         """Starts looking after the turns, unless that has happened."""
         if not self._jobs:
-            work = {self.look: LOOK, self.save: SAVE, self.sweep: SWEEP}
+            work = {self.look: LOOK, self.save: SAVE, self.settle: SAVE, self.sweep: SWEEP}
             # In contexts of their own: they outlive the request that may start them, whose ids are not theirs.
             self._jobs = [asyncio.create_task(every(pause, job), context=Context()) for job, pause in work.items()]
 
@@ -112,7 +116,7 @@ class Registry:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
-        await self._settle()
+        await self.settle()
         metrics.live_streams(0)
 
     async def look(self) -> None:
@@ -124,7 +128,6 @@ class Registry:
                 self.cancel(turn_id)
 
     async def save(self) -> None:
-        await self._settle()
         texts = {turn.id: turn.text for turn in self.turns}
         if texts or self._saved:  # and once more when the last has ended
             metrics.live_streams(len(texts))
@@ -148,20 +151,24 @@ class Registry:
         except DatabaseError as error:
             logger.warning("dead turns could not be looked for: %s", type(error).__name__)
 
-    async def _settle(self) -> None:
-        """Saves what is owed, as far as the database takes it."""
-        while self._owed:
+    async def settle(self) -> None:
+        """Saves what is owed, as far as the database takes it; what it does not take now waits for the next time."""
+        refused = 0
+        for save in list(self._owed):
             try:
-                await self._owed[0]()
-            except (OperationalError, InterfaceError) as error:
+                await save()
+            except AWAY as error:
                 logger.warning("%d answers wait for the database: %s", len(self._owed), type(error).__name__)
-                return
+                refused += 1
+                if refused == TRIES:
+                    return
+                continue
             except IntegrityError:
                 pass  # it was stored the first time, only the database's answer was lost
-            except Exception as error:  # it never will be taken, and those behind it wait
+            except Exception as error:  # it never will be taken
                 context.capture(error)
                 logger.error("an answer could not be stored: %s", type(error).__name__)
-            self._owed.pop(0)
+            self._owed.remove(save)
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

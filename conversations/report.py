@@ -30,13 +30,13 @@ def describe(turn: Turn) -> None:
     conversation_id = str(turn.conversation.pk)
     privacy.note(lambda: texts(turn))
     logs.note(conversation_id=conversation_id)
-    context.tag(provider=turn.provider.name, model=turn.request.model, conversation_id=conversation_id)
+    context.tag(provider=turn.provider.name, model=privacy.name(turn.request.model), conversation_id=conversation_id)
     context.contexts(lambda: details(turn))
 
 
 def asking(turn: Turn) -> None:
     """Tells Sentry that the turn has gone on to another provider or model."""
-    context.tag(provider=turn.provider.name, model=turn.request.model)
+    context.tag(provider=turn.provider.name, model=privacy.name(turn.request.model))
 
 
 def details(turn: Turn) -> dict[str, dict[str, Any]]:
@@ -57,12 +57,16 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
         "provider": {
             "name": provider.name,
             "base_url": provider.base_url,
-            "model": request.model,
+            "model": privacy.name(request.model),
             "fallback_model": provider.fallback_model,
             "has_key": bool(provider.api_key),
             "timeouts_s": asdict(provider.timeouts),
         },
-        "attempts": {str(attempt.number): summary(attempt) for attempt in turn.attempts if attempt.outcome},
+        "attempts": {
+            str(attempt.number): summary(attempt) | {"model": privacy.name(attempt.model)}
+            for attempt in turn.attempts
+            if attempt.outcome
+        },
     }
 
 
@@ -79,8 +83,9 @@ def summary(attempt: MessageAttempt) -> dict[str, Any]:
 
 def texts(turn: Turn) -> Iterator[str]:
     """What no error's text may repeat: the whole prompt, the answer so far, and what the conversation is called."""
-    yield from strings_of(turn.request.messages)
-    yield from strings_of(turn.request.extra)
+    _, request = turn.asked
+    yield from strings_of(request.messages)
+    yield from strings_of(request.extra)
     yield turn.text
     yield turn.answer.reasoning
     yield from strings_of(turn.answer.tool_calls)

@@ -1,6 +1,5 @@
-"""What goes in and out of the conversation endpoints."""
+"""What goes into the conversation endpoints."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,10 +8,10 @@ from ninja import Field, Schema
 from pydantic import AfterValidator, ConfigDict, JsonValue, ValidationInfo, field_validator, with_config
 from typing_extensions import TypedDict
 
-from conversations.content import Content, ImagePart, TextPart
-from conversations.models import TITLE_LENGTH, Feedback, Message, MessageAttempt, Outcome, Rating, Role, Status
+from conversations.content import Content
+from conversations.models import TITLE_LENGTH, Rating
 from conversations.text import Text, storable_json
-from conversations.tools import AnswerFormat, ToolCallOut, ToolChoice, Tools, names
+from conversations.tools import AnswerFormat, ToolChoice, Tools, names
 
 ProviderName = Annotated[
     Text,
@@ -170,147 +169,3 @@ class ChatIn(ProviderChatIn):
 class FeedbackIn(Strict):
     rating: Rating
     comment: Annotated[Text, Field(max_length=2_000, description="In the user's own words.")] | None = None
-
-
-class UsageOut(Schema):
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    estimated: bool = Field(description="Whether the provider reported none, so that these are this server's guess.")
-
-    @staticmethod
-    def resolve_estimated(message: Message) -> bool:
-        return message.usage_estimated
-
-
-class ConversationOut(Schema):
-    id: UUID
-    title: str
-    provider: str
-    model: str
-    system_prompt: str
-    metadata: dict[str, Any]
-    message_count: int
-    token_count: int
-    failure_count: int
-    cost_usd: float | None = Field(description="US dollars, of the answers whose price is known; null when none is.")
-    created_at: datetime
-    last_activity_at: datetime
-
-
-STATUSES = (
-    "`completed`; of an answer also `streaming`: it is under way; `failed`: the provider or this server failed, see"
-    " `error_code`; `cancelled`: its caller left, or cancelled it; `interrupted`: the server that ran it stopped. What"
-    " there is of the text and usage of an answer that did not complete is kept."
-)
-
-
-class MessageOut(Schema):
-    id: UUID
-    conversation_id: UUID
-    role: Role
-    content: str = Field(description="The text; that of the text parts, if there are parts.")
-    parts: list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = Field(
-        description="The whole content of a user's message with images; null for one that is text alone."
-    )
-    reasoning: str | None = Field(description="What the model said to itself, of a turn that asked for its reasoning.")
-    tool_calls: list[ToolCallOut] | None = Field(
-        description="What the model wants called. Send the results as `tool_results` of the next turn."
-    )
-    tool_call_id: str | None = Field(description="Of a tool's result: the call that it answers.")
-    status: Status = Field(description=STATUSES)
-    finish_reason: str | None = Field(
-        description="Why the model stopped, in the provider's word: stop, length, tool_calls, content_filter ..."
-    )
-    error_code: str | None = Field(description="Why a turn failed: the code of its problem document.")
-    provider: str | None
-    model: str | None
-    usage: UsageOut | None
-    cost_usd: float | None = Field(description="US dollars; null when the price is unknown.")
-    ttft_ms: int | None = Field(description="Time to first token, milliseconds from the request's start.")
-    latency_ms: int | None = Field(description="Milliseconds from the request's start to the answer's end.")
-    request_id: str
-    trace_id: str
-    sentry_event_id: str | None
-    created_at: datetime
-
-    @staticmethod
-    def resolve_reasoning(message: Message) -> str | None:
-        return message.reasoning or None
-
-    @staticmethod
-    def resolve_tool_call_id(message: Message) -> str | None:
-        return message.tool_call_id or None
-
-    @staticmethod
-    def resolve_finish_reason(message: Message) -> str | None:
-        return message.finish_reason or None
-
-    @staticmethod
-    def resolve_error_code(message: Message) -> str | None:
-        return message.error_code or None
-
-    @staticmethod
-    def resolve_provider(message: Message) -> str | None:
-        return message.provider or None
-
-    @staticmethod
-    def resolve_model(message: Message) -> str | None:
-        return message.model or None
-
-    @staticmethod
-    def resolve_sentry_event_id(message: Message) -> str | None:
-        return message.sentry_event_id or None
-
-    @staticmethod
-    def resolve_usage(message: Message) -> Message | None:
-        return message if message.total_tokens is not None else None
-
-
-class AttemptOut(Schema):
-    """One request to a provider for an answer."""
-
-    number: int = Field(description="From 1, in the order of the attempts.")
-    provider: str
-    model: str
-    outcome: Outcome = Field(description="`skipped`: not even asked, since the provider has failed too often of late.")
-    error_code: str | None = Field(description="The code of the problem document that it alone would have led to.")
-    provider_status: int | None = Field(description="The HTTP status that the provider answered, if it was no success.")
-    ttft_ms: int | None = Field(description="Time to first token, milliseconds from the attempt's start.")
-    latency_ms: int = Field(description="Milliseconds from the attempt's start to its end.")
-
-    @staticmethod
-    def resolve_error_code(attempt: MessageAttempt) -> str | None:
-        return attempt.error_code or None
-
-
-class AttemptPage(Schema):
-    items: list[AttemptOut]
-    next_cursor: str | None
-
-
-class FeedbackOut(Schema):
-    conversation_id: UUID
-    message_id: UUID
-    rating: Rating
-    comment: str | None
-    created_at: datetime
-    updated_at: datetime
-
-    @staticmethod
-    def resolve_conversation_id(feedback: Feedback) -> UUID:
-        return feedback.message.conversation_id
-
-    @staticmethod
-    def resolve_comment(feedback: Feedback) -> str | None:
-        return feedback.comment or None
-
-
-class ConversationPage(Schema):
-    items: list[ConversationOut]
-    next_cursor: str | None
-
-
-class MessagePage(Schema):
-    items: list[MessageOut]
-    next_cursor: str | None

@@ -20,6 +20,9 @@ from providers import breaker
 from providers.base import ChatMessage, Part
 from providers.registry import Provider
 
+LOOKED_AT = 1_000
+"""Messages among which open tool calls are looked for: a turn has up to 128 results, and may be tried again."""
+
 Route = Callable[[Conversation | None], tuple[Provider, str]]
 """Chooses the provider and the model for a turn of this conversation; None is one yet to be made."""
 
@@ -169,11 +172,16 @@ def _check_tool_results(start: Start, conversation: Conversation) -> None:
 
 
 def open_tool_calls(conversation: Conversation) -> list[str]:
-    """The ids of the calls in the conversation's last message, unless it broke off: they may lack their ends."""
-    last = Message.objects.filter(conversation=conversation).order_by("-id").values("tool_calls", "status").first()
-    if last is None or last["status"] != Status.COMPLETED:
-        return []
-    return [call["id"] for call in last["tool_calls"] or []]
+    """The ids of the calls in the conversation's last answer; of none when that broke off, since they may lack their
+    ends. Calls are open until an answer to their results is complete: those of a turn that failed can be sent again.
+    """
+    messages = Message.objects.filter(conversation=conversation).order_by("-id")
+    for message in messages.values("role", "tool_calls", "status")[:LOOKED_AT].iterator():
+        if message["role"] == Role.ASSISTANT and message["status"] == Status.COMPLETED:
+            return [call["id"] for call in message["tool_calls"] or []]
+        if message["role"] == Role.USER:
+            return []
+    return []
 
 
 def _take_over_dead_turn(conversation: Conversation) -> None:
@@ -196,23 +204,25 @@ def title_from(content: str) -> str:
 
 def abandon_turn(message_id: UUID, status: Status) -> None:
     """Ends a turn that was stored but never ran."""
-    Message.objects.filter(pk=message_id, status=Status.STREAMING).update(status=status, lease_until=None)
+    code = "interrupted" if status == Status.INTERRUPTED else ""
+    running = Message.objects.filter(pk=message_id, status=Status.STREAMING)
+    running.update(status=status, error_code=code, lease_until=None)
 
 
 def finish_turn(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:
     """Writes the named fields of a finished message and its attempts, and counts it on its conversation."""
     values = {name: getattr(message, name) for name in fields}
     with transaction.atomic():
-        # update(), not save(): the conversation may have been deleted meanwhile.
-        if not Message.objects.filter(pk=message.pk).update(**values, lease_until=None):
-            return
-        MessageAttempt.objects.bulk_create(attempts)
+        # First: it locks the conversation, as a deletion does before it comes to the messages.
         Conversation.objects.filter(pk=message.conversation_id).update(
             token_count=F("token_count") + (message.total_tokens or 0),
             failure_count=F("failure_count") + int(message.status == Status.FAILED),
             last_activity_at=timezone.now(),
             **spent(message),
         )
+        # update(), not save(): both may have been deleted meanwhile.
+        if Message.objects.filter(pk=message.pk).update(**values, lease_until=None):
+            MessageAttempt.objects.bulk_create(attempts)
 
 
 def finish_turn_late(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:

@@ -61,7 +61,10 @@ Tools = Annotated[
         min_length=1,
         max_length=MAX_TOOLS,
         fail_fast=True,
-        description="Functions that the model may call. A call is the caller's to make: see `tool_results`.",
+        description=(
+            "Functions that the model may call. A call is the caller's to make: see `tool_results`. They are of this"
+            " turn alone: send them again with every turn, that with the results included."
+        ),
     ),
     AfterValidator(distinct),
 ]

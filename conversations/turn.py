@@ -60,6 +60,11 @@ class Turn:
     interrupted: bool = False
     stopped: bool = False
     """Whether somebody has asked for its end."""
+    asked: tuple[Provider, ChatRequest] = field(init=False)
+    """What was asked for: the whole prompt, whoever is asked now."""
+
+    def __post_init__(self) -> None:
+        self.asked = self.provider, self.request
 
     @property
     def id(self) -> UUID:

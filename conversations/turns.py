@@ -12,12 +12,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError
 from uuid_utils.compat import uuid7
 
 from chatproject import db
+from chatproject.db import AWAY
 from chatproject.problems import Problem
 from conversations import attempts, report, store
+from conversations.attempt import Reader, ended_as
 from conversations.live import registry
 from conversations.models import Conversation, Status
 from conversations.turn import Ask, Turn
@@ -82,7 +83,7 @@ async def begin(
     try:
         begun = await db.run(store.start_turn, start)
     except asyncio.CancelledError:
-        await db.run(store.abandon_turn, start.message_id, attempts.ended_as())
+        await db.run(store.abandon_turn, start.message_id, ended_as())
         raise
     return Turn(
         message=begun.message,
@@ -109,7 +110,7 @@ def route(ask: Ask, conversation: Conversation | None) -> tuple[Provider, str]:
     return provider, ask.model or kept or provider.model
 
 
-async def run(turn: Turn, reader: attempts.Reader | None = None) -> Problem | None:
+async def run(turn: Turn, reader: Reader | None = None) -> Problem | None:
     """Lets the providers answer, `reader` have it while it comes, and stores it. Returns the problem when that failed.
 
     Whatever happens, the text so far is stored and the message gets its final status. A turn that its caller
@@ -125,7 +126,7 @@ async def run(turn: Turn, reader: attempts.Reader | None = None) -> Problem | No
             turn.message.status = Status.COMPLETED
         except asyncio.CancelledError as error:
             cancelled = error
-            turn.message.status = attempts.ended_as(turn)
+            turn.message.status = ended_as(turn)
         except errors.ProviderError as error:
             problem = report.provider_failed(turn, error)
         except Exception as error:  # a bug of ours: the user's answer must still get its end
@@ -147,15 +148,23 @@ async def save(turn: Turn) -> Problem | None:
 
     When the database is away the text is stored as soon as it is back; the caller is not kept waiting for that.
     """
-    what = turn.message, FINAL_FIELDS, turn.attempts
     try:
-        await db.run(store.finish_turn, *what)
-    except (OperationalError, InterfaceError) as error:
-        problem = report.not_stored(turn, error)
-        registry.owe(partial(db.run, store.finish_turn_late, *what))
-        return problem
+        await db.run(store.finish_turn, turn.message, FINAL_FIELDS, turn.attempts)
+    except asyncio.CancelledError as left:
+        if isinstance(left.__cause__, AWAY):
+            owe(turn, left.__cause__)
+        raise
+    except AWAY as error:
+        return owe(turn, error)
     except Exception as error:
         return report.broke(turn, error)
     finally:
         report.measure(turn)
     return None
+
+
+def owe(turn: Turn, error: Exception) -> Problem:
+    """Captures that the database is away, and stores the answer when it is back."""
+    problem = report.not_stored(turn, error)
+    registry.owe(partial(db.run, store.finish_turn_late, turn.message, FINAL_FIELDS, turn.attempts))
+    return problem

@@ -36,6 +36,7 @@ class Chain:
 
     def __init__(self, provider: Provider, model: str) -> None:
         self.current, *self._rest = candidates(provider, model)
+        self._asked = self.current
         self._retries = 0
 
     def after(self, error: errors.ProviderError, remaining: float) -> Step | None:
@@ -47,7 +48,9 @@ class Chain:
             if wait is not None and wait < remaining:
                 self._retries += 1
                 return Step(wait, fallback=False)
-        if not (error.retryable or error.falls_back or self._is_misconfigured(error)):
+        # What a stand-in refuses, others may take: the request was not made for it.
+        standing_in = self.current is not self._asked
+        if not (error.retryable or error.falls_back or standing_in or self._is_misconfigured(error)):
             return None
         return self._fall_back(same_provider=not isinstance(error, OF_THE_ACCOUNT))
 

@@ -14,11 +14,8 @@ from django.core.cache.backends.base import BaseCache
 
 from providers.circuits import FORGOTTEN_OPEN, SKEW, Circuit, Key
 
-ENTRY = "circuits:1"
+ENTRY = "circuits:2"
 """The number changes with the form, so that two versions of the server can run side by side."""
-
-DEATHS = 5
-"""Workers that may die during their probes of one pause before the wait becomes longer than a probe's."""
 
 
 class CacheSilent(Exception):
@@ -38,22 +35,33 @@ class Store:
         # Plain values: what is stored outlives this version of the classes.
         self._cache.set(ENTRY, [[*key, *circuit] for key, circuit in circuits.items()], FORGOTTEN_OPEN)
 
-    def claim(self, key: Key, circuit: Circuit, now: float, seconds: float) -> bool:
-        """Takes the one probe of this opening, for so many seconds. Returns False when somebody else has it.
+    def claim(self, key: Key, circuit: Circuit, now: float, seconds: float) -> str:
+        """Takes the one probe of this pause, for so many seconds or until it is freed. Returns what free() takes, or
+        "" when somebody else has it, or the circuit is no longer what it was.
 
-        An entry is never taken over, and long outlives its probe: to take over an expired one is not atomic in Django's
-        database cache. Whoever comes after a worker that died takes the next number.
+        To take over an expired entry is not atomic in Django's database cache. So each stretch of `seconds` has an
+        entry of its own, and one that a dead worker left is only waited for.
         """
-        name = hashlib.sha256("\0".join((*key, circuit.opening)).encode()).hexdigest()
-        for number in range(DEATHS + 1):
-            entry = f"circuit-probe:{name}:{number}"
-            ends = self._cache.get(entry)
-            if ends is None:
-                if self._cache.add(entry, now + seconds, (DEATHS + 1) * seconds):
-                    return True
-                ends = self._cache.get(entry)
-            if ends is None:
-                raise CacheSilent
-            if now < ends <= now + seconds + SKEW:
-                return False
-        return False
+        name = hashlib.sha256("\0".join((*key, str(circuit.until))).encode()).hexdigest()
+        stretch = int((now - circuit.until) // seconds)
+        before, entry = (f"circuit-probe:{name}:{number}" for number in (stretch - 1, stretch))
+        if now < self._cache.get(before, 0):
+            return ""
+        for _ in range(2):  # it may be freed between the two questions
+            if self._cache.add(entry, now + seconds, 2 * seconds + SKEW):
+                if self._is_current(key, circuit):
+                    return entry
+                self.free(entry)
+                return ""
+            if self._cache.get(entry) is not None:
+                return ""
+        raise CacheSilent
+
+    def free(self, claim: str) -> None:
+        """Lets the next one probe: at once, even when the news of this one was lost."""
+        self._cache.delete(claim)
+
+    def _is_current(self, key: Key, circuit: Circuit) -> bool:
+        """Whoever had a claim before has written how it ended, and the view that led to this one may be older."""
+        shared = self.read().get(key)
+        return shared is not None and shared.until == circuit.until

@@ -50,9 +50,7 @@ class Circuit(NamedTuple):
     pause: float = 0
     """Seconds."""
     until: float = 0
-    """When the pause ends, and a probe may be made."""
-    returned: int = 0
-    """Probes of this pause that ended without telling anything."""
+    """When the pause ends, and a probe may be made. It tells one pause from the next."""
 
     def state(self, now: float) -> State:
         if not self.opened:
@@ -60,20 +58,15 @@ class Circuit(NamedTuple):
         begun = self.until - self.pause - SKEW <= now
         return State.OPEN if begun and now < self.until else State.HALF_OPEN
 
-    @property
-    def opening(self) -> str:
-        """What tells one chance of a probe from the next."""
-        return f"{self.until:.3f}/{self.returned}"
-
     def reopened(self, pause: float, at: float) -> "Circuit":
-        return self._replace(opened=self.opened or at, pause=pause, until=at + pause, returned=0)
+        return self._replace(opened=self.opened or at, pause=pause, until=at + pause)
 
 
 class Event(Enum):
     FAILED = "failed"
     SUCCEEDED = "succeeded"
     RELEASED = "released"
-    """The attempt told nothing."""
+    """The attempt told nothing: its probe, if it was one, may be made again."""
     CLOSED = "closed"
     """By a person."""
 
@@ -83,8 +76,10 @@ class Change(NamedTuple):
     key: Key
     at: float
     code: str = ""
-    opening: str = ""
-    """Circuit.opening of the probe that it comes from, if it was one."""
+    probed: float = 0
+    """Circuit.until of the pause that it probed, if it is a probe's."""
+    claim: str = ""
+    """What Store.claim() returned for that probe."""
     trips: bool = False
     """Whether this failure opens the circuit, however few there were in a row."""
 
@@ -102,21 +97,21 @@ class Rules:
             circuit = None
         if change.event is Event.CLOSED:
             return None
+        if change.event is Event.RELEASED:
+            return circuit
         if circuit is None or circuit.state(change.at) is State.CLOSED:
             return self._while_closed(circuit, change)
         # What began before it opened tells of the past: the probe alone decides.
-        if change.opening != circuit.opening:
+        if change.probed != circuit.until:
             return circuit
         if change.event is Event.SUCCEEDED:
             return None
-        if change.event is Event.RELEASED:
-            return circuit._replace(until=change.at, returned=circuit.returned + 1, changed=change.at)
         failed = circuit._replace(failures=circuit.failures + 1, code=change.code, changed=change.at)
         return failed.reopened(min(2 * circuit.pause, LONGEST * self.pause), change.at)
 
     def _while_closed(self, circuit: Circuit | None, change: Change) -> Circuit | None:
-        if change.event is not Event.FAILED:
-            return None if change.event is Event.SUCCEEDED else circuit
+        if change.event is Event.SUCCEEDED:
+            return None
         failures = (circuit.failures if circuit else 0) + 1
         failed = Circuit(failures=failures, code=change.code, changed=change.at)
         return failed.reopened(self.pause, change.at) if change.trips or failures >= self.failures else failed

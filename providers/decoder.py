@@ -18,8 +18,11 @@ LONGEST_ANSWER = 8_000_000
 
 FAILED = {"error", "insufficient_system_resource", "abort"}
 """Finish reasons that are failures: OpenRouter's and Mistral's, DeepSeek's, vLLM's."""
+BROKEN_OFF = {"other", "malformed_function_call", "unexpected_tool_call", "language"}
+"""Gemini's, of an answer that is none or half of one."""
 FINISH_REASONS = {
     **dict.fromkeys(("model_length", "max_tokens"), "length"),
+    "tool_use": "tool_calls",
     **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"), "content_filter"),
 }
 """Other names of OpenAI's finish reasons: Mistral's, and Gemini's own, which its compatible endpoint lets through."""
@@ -72,6 +75,8 @@ class AnswerDecoder:
             raise self._malformed("an empty body")
         if self.finish_reason is None:
             raise self._malformed("the stream ended before the answer did")
+        if self.finish_reason.lower() in BROKEN_OFF:
+            raise self._malformed(f"finish reason {self.finish_reason.lower()}")
         if self.finish_reason == "content_filter":
             raise self._error(errors.ContentFiltered, "finish reason")
         if not self._answered and self.finish_reason != "length":

@@ -8,9 +8,12 @@ from genai_prices import calc_price
 from providers.base import Usage
 from providers.registry import Provider
 
+MOST = 10_000
+"""US dollars. A turn that costs more does not: somebody has miscounted, and the sum of a conversation must fit too."""
+
 
 def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:
-    """The price of `usage` in US dollars; None when the list does not know the model. Takes about 25 us.
+    """The price of `usage` in US dollars; None when the list does not know the model, or from MOST on. Takes 25 us.
 
     `usage.cached_tokens` are part of the prompt's, as OpenAI counts them, and cost less where the list says so.
     """
@@ -24,6 +27,7 @@ def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:
         output_tokens=output,
     )
     try:
-        return calc_price(priced, model, provider_id=provider.price_id).total_price
+        price = calc_price(priced, model, provider_id=provider.price_id).total_price
     except LookupError:
         return None
+    return price if price < MOST else None

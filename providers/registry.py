@@ -11,10 +11,10 @@ from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
-from chatproject.env import http_url
+from chatproject.env import FALSE, TRUE, http_url
 
 SHORTEST, LONGEST = 0.1, 86_400.0
-"""Seconds: the bounds of a time-out."""
+"""Seconds: the bounds of a time-out, for all providers or one."""
 
 Read = Callable[[str, str], str]
 """Reads a variable of the environment, (name, default) -> value; an empty one is the default."""
@@ -53,7 +53,7 @@ class Provider:
     price_id: str = ""
     """The provider's id in genai-prices; empty when it has no price list."""
     images: bool = True
-    """Whether any of its models takes images."""
+    """Whether its models take images."""
     timeouts: Timeouts = Timeouts()
 
     def variable(self, suffix: str) -> str:
@@ -177,6 +177,7 @@ def _override(row: Provider, read: Read) -> Provider:
         model=read(row.variable("MODEL"), row.model),
         fallback_model=read(row.variable("FALLBACK_MODEL"), row.fallback_model),
         history_tokens=_budget(row, read),
+        images=_images(row, read),
         timeouts=Timeouts(**{name: _timeout(row, name, read) for name in asdict(row.timeouts)}),
     )
 
@@ -203,6 +204,14 @@ def _budget(row: Provider, read: Read) -> int:
     if not value.isdecimal() or not 0 < int(value) <= 10_000_000:
         raise ImproperlyConfigured(f"{name} must be a whole number of tokens, at least 1.")
     return int(value)
+
+
+def _images(row: Provider, read: Read) -> bool:
+    name = row.variable("IMAGES")
+    value = read(name, "true" if row.images else "false").lower()
+    if value not in TRUE | FALSE:
+        raise ImproperlyConfigured(f"{name} must be true or false.")
+    return value in TRUE
 
 
 def _timeout(row: Provider, name: str, read: Read) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import Context
 
 from django.conf import settings
 
@@ -44,7 +45,6 @@ class SharedCircuits:
         self._pending: list[Change] = []
         self._good_until = 0.0
         """When the view is to be looked at anew."""
-        self._looking_until = 0.0
         self._away = False
         self._exchanging = threading.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -53,23 +53,12 @@ class SharedCircuits:
         """Whether it is time to look."""
         return not _ahead(self._good_until, self._clock())
 
-    def due(self) -> bool:
-        """Whether it is time to look, and nobody does; then the caller is the one who will."""
-        if not self.stale():
-            return False
-        now = self._clock()
-        with self._lock:
-            if _ahead(self._looking_until, now):
-                return False
-            self._looking_until = now + FRESH
-            return True
-
     def resting(self) -> bool:
         """Whether the cache is away, and not to be asked again yet."""
         return self._away and not self.stale()
 
     def change(self, change: Change) -> None:
-        """Changes the view. settle() or sync() writes it."""
+        """Changes the view. start() or sync() writes it."""
         now = self._clock()
         with self._lock:
             del self._pending[: 1 - MOST_PENDING]
@@ -78,34 +67,33 @@ class SharedCircuits:
             after = self.view
         log({change.key}, before, after, now)
 
-    async def settle(self) -> None:
-        """Waits until the changes are written, but not for long."""
-        for _ in range(2):  # an exchange that was under way came too early for the last of them
-            if self._pending and not self.resting():
-                await self.exchange()
-
     async def exchange(self) -> None:
-        """sync() in a database thread. A caller who is cancelled, or loses patience, does not end it."""
+        """Waits for start(), but not for long. A caller who is cancelled, or loses patience, does not end it."""
         _, hanging = await asyncio.wait({self.start()}, timeout=PATIENCE)
         if hanging:
             self.failed(TimeoutError())
 
     def start(self) -> "asyncio.Task[None]":
-        """Begins an exchange, unless one is under way."""
+        """Lets a database thread sync() until no change is pending, unless one does."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            # In a context of its own: it may outlive the turn that starts it, whose span it would take.
+            self._task = asyncio.create_task(self._run(), context=Context())
         return self._task
 
     async def _run(self) -> None:
         try:
-            await db.run(self.sync)
+            while await db.run(self.sync):
+                if not self._pending:
+                    break
         except Exception as error:  # not the cache's, but the pool's
             self.failed(error)
 
-    def sync(self) -> bool:
-        """Writes the changes and adopts what is shared. Returns whether that could be done. Does I/O."""
-        # Threads that come at once take turns, but they do not queue behind a cache that hangs.
-        if not self._exchanging.acquire(timeout=PATIENCE):
+    def sync(self, wait: float = PATIENCE) -> bool:
+        """Writes the changes and adopts what is shared. Returns whether that could be done. Does I/O.
+
+        Threads that come at once take turns, but none of them waits for more than `wait` seconds.
+        """
+        if not self._exchanging.acquire(timeout=wait):
             return False
         try:
             with self._lock:
@@ -129,6 +117,9 @@ class SharedCircuits:
         after = self._rules.apply(before, changes, self._clock())
         if after != before:
             self._store.write(after)
+        for change in changes:
+            if change.claim:  # not earlier: who claims it next goes by what is written
+                self._store.free(change.claim)
         return after
 
     def _adopt(self, shared: Circuits, changed: Iterable[Key]) -> None:

@@ -44,7 +44,7 @@ class ToolCalls:
     def _number(self, index: object, call_id: str, name: str) -> int:
         if isinstance(index, int):
             number = self._numbers.get(index)
-            if number is not None and (not call_id or self._ids[number] in {"", call_id}):
+            if number is not None and self._goes_on(number, call_id, name):
                 return number
             self._numbers[index] = number = self._new()
             return number
@@ -52,6 +52,11 @@ class ToolCalls:
             return self._ids.index(call_id)
         # Without an index, what names itself is a new call and what does not goes on with the last one.
         return self._new() if call_id or name or not self._ids else len(self._ids) - 1
+
+    def _goes_on(self, number: int, call_id: str, name: str) -> bool:
+        """Whether a piece with this id and name is one more of that call."""
+        same_id = not call_id or self._ids[number] in {"", call_id}
+        return same_id and (bool(call_id) or not name or self._names[number] in {"", name})
 
     def _new(self) -> int:
         if len(self._ids) >= MOST_CALLS:

@@ -4,7 +4,8 @@ from typing import Any
 
 from providers.base import Usage
 
-MAX_COUNT = 2**31 - 1
+MAX_COUNT = 100_000_000
+"""Tokens. No model takes or says as many; a provider that claims more does not count."""
 
 
 def usage_of(payload: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
@@ -26,5 +27,5 @@ def _cached(reported: dict[str, Any]) -> int:
 
 
 def _count(value: object) -> int:
-    """A token count that the database can hold, whatever the provider claims."""
+    """A token count that the database can hold, and price, whatever the provider claims."""
     return max(0, min(value, MAX_COUNT)) if isinstance(value, int) else 0

@@ -8,13 +8,21 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+LONGEST = 86_400.0
+"""Seconds. Our callers are told of the wait, and no longer one makes sense."""
+
 
 def wait_of(headers: Mapping[str, str], body: Any = None) -> float | None:
-    """Seconds from now, at least 0, or None when nothing sensible is said.
+    """Seconds from now, 0 to LONGEST, or None when nothing sensible is said.
 
     `retry-after-ms` is OpenAI's; `Retry-After` is in seconds or, as RFC 9110 allows, a date. Gemini sends neither,
     but says "Please retry in 17.3s" in a RetryInfo of the error's `details`.
     """
+    seconds = _asked(headers, body)
+    return None if seconds is None else min(seconds, LONGEST)
+
+
+def _asked(headers: Mapping[str, str], body: Any) -> float | None:
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

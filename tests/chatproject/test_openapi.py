@@ -79,6 +79,17 @@ def test_a_turn_documents_all_that_can_go_wrong_and_the_stream(document: dict[st
     assert {"turn_in_progress", "rate_limited", "context_too_long", "timeout", "unreachable"} <= set(codes)
 
 
+@pytest.mark.parametrize("path", TURNS)
+def test_the_examples_of_a_stream_show_every_event(document: dict[str, Any], path: str) -> None:
+    examples = document["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]["examples"]
+    streams = [example["value"] for example in examples.values()]
+    shown = {event for stream in streams for event in re.findall(r"^event: message\.(.*)$", stream, re.MULTILINE)}
+    assert shown == {"created", "delta", "reasoning", "completed", "failed"}
+    for stream in streams:
+        ids = [int(id) for id in re.findall(r"^id: (.*)$", stream, re.MULTILINE)]
+        assert ids == list(range(len(ids)))
+
+
 def test_an_operation_lists_only_the_errors_that_it_can_answer(document: dict[str, Any]) -> None:
     """Reading a list takes no provider and no body."""
     responses = document["paths"]["/api/conversations"]["get"]["responses"]

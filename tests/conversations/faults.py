@@ -129,5 +129,6 @@ WRITING = bool(os.environ.get("WRITE_FAULTS"))
 
 
 def write_table(rows: dict[str, Row]) -> None:
+    rows = read_table() | rows  # those that were not run this time stay
     ordered = [rows[fault].line(fault) for fault in FAULTS | NOWHERE if fault in rows]
     DOCUMENT.write_text(TABLE.sub(lambda _: HEAD + "".join(ordered), DOCUMENT.read_text()))

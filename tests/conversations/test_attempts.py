@@ -72,7 +72,7 @@ def test_an_answer_that_has_begun_is_not_begun_again(start_server: StartServer, 
     assert client.messages(conversation)[-1]["content"] == PARTIAL
 
 
-def test_when_no_attempt_helps_the_last_ones_failure_is_told(start_server: StartServer, provider: Provider) -> None:
+def test_when_no_attempt_helps_each_is_told_of(start_server: StartServer, provider: Provider) -> None:
     server = start_server(**QUICK)
     client = server.client()
     problem = assert_problem(client.say(client.conversation()["id"], "hello", model="status-503"), 502, "server_error")
@@ -147,7 +147,7 @@ def test_a_success_after_a_failure_is_no_event_but_a_trail(start_server: StartSe
     server = start_server(**QUICK, SENTRY_DSN=ingest.dsn)
     client = server.client()
     turn(client, "hello", False, model="flaky-1-trail")
-    [sent] = poll(lambda: [t for t in ingest.items("transaction") if "chat.outcome" in t["tags"]], 10, "transaction")
+    [sent] = poll(lambda: turns_told(ingest, 1), 10, "transaction")
     spans = [span for span in sent["spans"] if span["op"] == "gen_ai.chat"]
     assert [(span["status"], span["data"]["chat.outcome"]) for span in spans] == [
         ("internal_error", "failed"),
@@ -163,6 +163,12 @@ def test_a_success_after_a_failure_is_no_event_but_a_trail(start_server: StartSe
     assert (ours["kind"], ours["provider"], ours["code"]) == ("retry", "fake", "server_error")
 
 
+def turns_told(ingest: Ingest, count: int) -> list[Json]:
+    """The transactions of turns, once there are so many."""
+    found = [item for item in ingest.items("transaction") if "chat.outcome" in item["tags"]]
+    return found if len(found) >= count else []
+
+
 def test_the_event_of_a_turn_that_failed_for_good_tells_of_every_attempt(
     start_server: StartServer, ingest: Ingest
 ) -> None:
@@ -172,6 +178,84 @@ def test_the_event_of_a_turn_that_failed_for_good_tells_of_every_attempt(
     assert [event["contexts"]["attempts"][n]["code"] for n in "123"] == ["server_error"] * 3
     crumbs = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
     assert crumbs.count("attempt failed, retry follows") == 2
+
+
+# More than one stand-in. Each is the fake provider under another name, whose model says what it does.
+
+
+def several(provider: Provider, fallbacks: str, **models: str) -> dict[str, str]:
+    """`fake` and other names for the same provider, each with the model given."""
+    urls = {f"{name.upper()}_BASE_URL": provider.url for name in models}
+    named = {f"{name.upper()}_MODEL": model for name, model in models.items()}
+    return {
+        "CHAT_PROVIDERS": ",".join(("fake", *models)),
+        "CHAT_FALLBACKS": f"fake={fallbacks}",
+        "FAKE_MODEL": "status-500",
+        **urls,
+        **named,
+    }
+
+
+@pytest.mark.parametrize("refusal", ["status-400", "status-400-context", "status-404-model"])
+def test_what_a_stand_in_refuses_the_next_may_take(start_server: StartServer, provider: Provider, refusal: str) -> None:
+    client = start_server(**several(provider, "picky,ready", picky=refusal, ready="echo")).client()
+    answer = client.say(client.conversation()["id"], "hello").json()
+    assert (answer["status"], answer["provider"]) == ("completed", "ready")
+
+
+def test_when_no_stand_in_helps_the_failure_of_the_one_asked_for_is_told(
+    start_server: StartServer, provider: Provider
+) -> None:
+    client = start_server(**several(provider, "picky", picky="status-400")).client()
+    problem = assert_problem(client.say(client.conversation()["id"], "hello"), 502, "server_error")
+    assert problem["provider"] == "fake"
+    assert [attempt["code"] for attempt in problem["attempts"]] == ["server_error", "provider_bad_request"]
+
+
+def test_a_stand_in_that_has_begun_to_answer_is_the_one_that_failed(
+    start_server: StartServer, provider: Provider
+) -> None:
+    client = start_server(**several(provider, "half", half="drop-mid-stream")).client()
+    conversation = client.conversation()["id"]
+    problem = assert_problem(client.say(conversation, "hello"), 503, "unreachable")
+    assert problem["provider"] == "half"
+    answer = client.messages(conversation)[-1]
+    assert (answer["provider"], answer["content"]) == ("half", PARTIAL)
+
+
+def test_each_stand_in_gets_what_it_can_take_of_the_whole_conversation(
+    start_server: StartServer, provider: Provider
+) -> None:
+    environment = several(provider, "small,large", small="status-503", large="echo")
+    client = start_server(**environment, SMALL_HISTORY_TOKENS="60", SMALL_IMAGES="false").client()
+    conversation = client.conversation()["id"]
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+    for content in ("word " * 20, [{"type": "text", "text": "Who is this?"}, image]):
+        client.say(conversation, content, provider="large")
+    provider.clear()
+    tool = {"type": "function", "function": {"name": "look_up", "description": "Looks it up."}}
+    answer = client.say(conversation, "and now?", provider="fake", tools=[tool]).json()
+    assert answer["provider"] == "large"
+    asked, small, large = (chat.messages for chat in provider.chats)
+    assert asked == large
+    assert len(small) < len(large)
+    assert "image_url" in str(large)
+    assert "image_url" not in str(small)
+
+
+def test_the_event_is_linked_to_the_span_of_the_failure_it_tells_of(
+    start_server: StartServer, provider: Provider, ingest: Ingest
+) -> None:
+    environment = several(provider, "shut", shut="status-503")
+    client = start_server(**environment, SENTRY_DSN=ingest.dsn, CHAT_CIRCUIT_FAILURES="1").client()
+    client.say(client.conversation()["id"], "hello", provider="shut")  # opens its circuit
+    client.say(client.conversation()["id"], "hello", provider="fake")
+    _, event = ingest.wait("event", 2)
+    _, sent = poll(lambda: turns_told(ingest, 2), 10, "two transactions")
+    [span] = [span for span in sent["spans"] if span["op"] == "gen_ai.chat"]
+    assert event["contexts"]["trace"]["span_id"] == span["span_id"]
+    assert event["fingerprint"] == ["provider-error", "fake", "server_error"]
+    assert event["contexts"]["attempts"]["2"]["outcome"] == "skipped"
 
 
 # Time

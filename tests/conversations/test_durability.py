@@ -184,6 +184,28 @@ def test_a_lock_beyond_the_time_out_costs_no_text(
     assert client.say(other, "hello").status_code == 200
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_client_who_leaves_while_the_save_fails_costs_no_text(
+    start_server: StartServer, provider: Provider, streamed: bool
+) -> None:
+    server = start_server(DATABASE_TIMEOUT="1")
+    if not is_sqlite(server.db.url):
+        pytest.skip("SQLite's")
+    client, watcher = server.client(), server.client()
+    conversation = client.conversation()["id"]
+    leave = client.stream if streamed else client.asking
+    with leave(conversation, "go", model="hang-mid-stream"):
+        watcher.wait_saved(conversation, PARTIAL)
+        lock = locked(server)
+        lock.__enter__()
+        provider.release()
+        assert provider.last.answered.wait(10)
+    poll(lambda: "waits for the database" in server.log() or "could not be stored" in server.log(), 10, "failed save")
+    lock.__exit__(None, None, None)
+    poll(lambda: watcher.messages(conversation)[-1]["status"] != "streaming", 10, "late save")
+    assert watcher.messages(conversation)[-1]["content"] == f"{PARTIAL}four"
+
+
 @contextmanager
 def locked(server: Server) -> Iterator[None]:
     """As by another process that writes."""

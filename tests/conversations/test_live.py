@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import DataError, OperationalError
 from django.utils import timezone
 
-from conversations.live import Registry
+from conversations.live import TRIES, Registry
 from conversations.models import Conversation, Message, Role, Status
 from tests.chatproject.test_db import _pool  # noqa: F401 (ends the threads, and their connections)
 
@@ -57,17 +57,17 @@ def test_what_the_database_will_never_take_holds_up_nothing() -> None:
     registry = Registry()
     registry.owe(never)
     registry.owe(save)
-    asyncio.run(registry.save())
+    asyncio.run(registry.settle())
     assert saved == ["this"]
 
 
-def test_what_the_database_cannot_take_now_is_tried_again_in_order() -> None:
+def test_what_the_database_cannot_take_now_is_tried_again_and_holds_up_nothing() -> None:
     saved: list[str] = []
-    away = True
+    locked = True
 
     async def first() -> None:
-        if away:
-            raise OperationalError("away")
+        if locked:
+            raise OperationalError("locked")
         saved.append("first")
 
     async def second() -> None:
@@ -76,8 +76,24 @@ def test_what_the_database_cannot_take_now_is_tried_again_in_order() -> None:
     registry = Registry()
     registry.owe(first)
     registry.owe(second)
-    asyncio.run(registry.save())
-    assert saved == []
-    away = False
-    asyncio.run(registry.save())
-    assert saved == ["first", "second"]
+    asyncio.run(registry.settle())
+    assert saved == ["second"]
+    locked = False
+    asyncio.run(registry.settle())
+    asyncio.run(registry.settle())
+    assert saved == ["second", "first"]
+
+
+def test_a_database_that_is_away_is_not_asked_for_each_answer() -> None:
+    asked = 0
+
+    async def away() -> None:
+        nonlocal asked
+        asked += 1
+        raise OperationalError("away")
+
+    registry = Registry()
+    for _ in range(50):
+        registry.owe(away)
+    asyncio.run(registry.settle())
+    assert asked == TRIES

@@ -77,6 +77,7 @@ def test_nothing_is_left_behind(start_server: StartServer, provider: Provider, i
     # A client may leave between an attempt's start and its request.
     assert made - Counter(a["status"] for a in answers)["cancelled"] <= len(provider.chats) <= made
     assert all(chat.answered.is_set() or chat.hung_up.is_set() for chat in provider.chats)
+    assert provider.open_connections <= CLIENTS, "those that may be used again: never more were in use at once"
     told(ingest, answers, made)
 
 

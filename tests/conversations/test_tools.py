@@ -226,6 +226,20 @@ def test_results_whose_turn_failed_go_along_with_the_next_message(
     assert roles == ["user", "assistant", *["tool" for _ in IDS], "user"]
 
 
+@pytest.mark.parametrize("model", ["status-500", "drop-mid-stream"])
+def test_results_whose_turn_failed_can_be_sent_again(
+    client: Client, provider: Provider, called: Json, model: str
+) -> None:
+    path = f"/api/conversations/{called['id']}/messages"
+    assert client.post(path, json={"tool_results": results(*IDS), "model": model}).status_code >= 500
+    answer = client.post(path, json={"tool_results": results(*IDS)})
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    asked = provider.last.messages[1:]
+    assert [message["role"] for message in asked] == ["user", "assistant", *["tool" for _ in IDS]]
+    wrong = client.post(path, json={"tool_results": results(*IDS)})
+    assert_problem(wrong, 409, "tool_results_mismatch")
+
+
 def test_somebody_elses_calls_stay_hidden(client: Client, stranger: Client, called: Json) -> None:
     body = {"tool_results": results("x")}
     response = stranger.post(f"/api/conversations/{called['id']}/messages", json=body)

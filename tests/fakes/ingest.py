@@ -11,9 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.fakes.loopback import Handler, Loopback
 
 KEY = "5e17ca11ed0f00d5e17ca11ed0f00d00"
 """The public key in the DSN: 32 hex digits, as Sentry's are, so that a test can look for it where it must not be."""
@@ -28,37 +29,30 @@ class Answer:
     body: bytes = b"{}"
 
 
-class Ingest:
+class Ingest(Loopback):
     """A context manager; inside it `dsn` is a working DSN. With `tls`, it speaks HTTPS with that context."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(_handler(self))
         self._lock = threading.Lock()
         self._bodies: list[bytes] = []
         self._items: list[tuple[str, dict[str, Any]]] = []
         self._answer: Answer | None = Answer()
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._scheme = "https" if tls else "http"
         if tls:
             # The handshake belongs into the connection's own thread, where it may fail without a trace.
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
             )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__exit__(kind, exc, tb)
 
     @property
     def dsn(self) -> str:
-        return f"{self._scheme}://{KEY}@127.0.0.1:{self._server.server_port}/1"
+        return f"{self._scheme}://{KEY}@127.0.0.1:{self.port}/1"
 
     @property
     def raw(self) -> list[bytes]:
@@ -122,10 +116,10 @@ def parse(body: bytes) -> list[tuple[str, dict[str, Any]]]:
     return items
 
 
-def _handler(ingest: Ingest) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(ingest: Ingest) -> type[Handler]:
+    class Envelopes(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.read()
             # The SDK would take brotli were it installed; it is none of our requirements.
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
@@ -134,15 +128,7 @@ def _handler(ingest: Ingest) -> type[BaseHTTPRequestHandler]:
             if answer is None:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent: a test's output is its own."""
+            self.answer(answer.status, answer.headers, answer.body)
 
         def handle(self) -> None:
             # A client that refuses our certificate, or leaves in the middle, is what some tests want.
@@ -151,4 +137,4 @@ def _handler(ingest: Ingest) -> type[BaseHTTPRequestHandler]:
             except (ConnectionError, ssl.SSLError):
                 self.close_connection = True
 
-    return Handler
+    return Envelopes

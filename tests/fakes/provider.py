@@ -101,6 +101,11 @@ class Provider:
         return self.chats[count - 1]
 
     @property
+    def open_connections(self) -> int:
+        """How many are open."""
+        return len(self._writers)
+
+    @property
     def chats(self) -> list[Received]:
         return [r for r in self.received if r.path.endswith("/chat/completions")]
 

@@ -4,26 +4,25 @@ API: https://docs.sentry.io/api/events/retrieve-an-event-for-a-project/
 """
 
 import json
-import threading
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.fakes.ingest import KEY
+from tests.fakes.loopback import Handler, Loopback
 
 TOKEN = "sntryu_7a0ced2b5f4e4c0e8f1d"
 CHAT = {"id": "1", "slug": "chat-staging", "organization": {"id": "9", "slug": "acme"}}
 OTHER = {"id": "7", "slug": "shop", "organization": {"id": "9", "slug": "acme"}}
 
 
-class SentryApi:
+class SentryApi(Loopback):
     """A context manager. Its projects are `projects`; it has whatever event is asked for, after `misses` 404s."""
 
     def __init__(self) -> None:
+        super().__init__(_handler(self))
         self.projects: list[dict[str, Any]] = [OTHER, CHAT]
         self.page = 100
         """Projects on a page."""
@@ -39,21 +38,10 @@ class SentryApi:
         self.asked: list[str] = []
         """Every GET's path, and query."""
         self.authorizations: set[str] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def dsn(self) -> str:
@@ -93,27 +81,16 @@ class SentryApi:
         return 200, {}, json.dumps({"eventID": path[3], **self.event}).encode()
 
 
-def _handler(api: SentryApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(api: SentryApi) -> type[Handler]:
+    class Api(Handler):
         def do_GET(self) -> None:
-            self._answer(*api.get(self.path, self.headers.get("Authorization", "")))
+            self.answer(*api.get(self.path, self.headers.get("Authorization", "")))
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(200, {}, b"{}")
-
-        def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.read()
+            self.answer(200, {}, b"{}")
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return formatdate(time.time() + api.clock_offset, usegmt=True)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent: a test's output is its own."""
-
-    return Handler
+    return Api

@@ -16,18 +16,19 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection, transaction
 
 from chatproject import db
-from providers import circuit_breaker, circuits
-from providers.circuit_breaker import PROBE_WAIT, Breaker
+from providers import breaker, circuits
+from providers.breaker import PROBE_MARGIN, PROBE_WAIT, Breaker
 from providers.circuit_store import ENTRY, Store
 from providers.circuits import Event, Key, Rules, State
 from providers.errors import CircuitOpen
+from providers.registry import Provider, Timeouts
 from providers.shared_circuits import FRESH, REST
 from tests.fakes.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = Key("local", "smollm2-135m-instruct")
-FAILURES, PAUSE, PROBE = 3, 30.0, 330.0
+FAILURES, PAUSE, PROBE = 3, 30.0, 95.0
 
 
 class Clock:
@@ -42,7 +43,9 @@ class Clock:
 
 
 class Worker(Breaker):
-    """One with words of its own: the tests ask for the same model again and again."""
+    """One with words of its own: the tests ask for the same model again and again. What it tells is shared when they
+    return.
+    """
 
     async def asks(self) -> float:
         """0 when an attempt is admitted, else the seconds to wait."""
@@ -54,13 +57,24 @@ class Worker(Breaker):
 
     async def fails(self, times: int = 1) -> None:
         for _ in range(times):
-            await self.report(Event.FAILED, KEY, "server_error")
+            self.report(Event.FAILED, KEY, "server_error")
+            await self.shared()
 
     async def succeeds(self) -> None:
-        await self.report(Event.SUCCEEDED, KEY)
+        self.report(Event.SUCCEEDED, KEY)
+        await self.shared()
 
     async def tells_nothing(self) -> None:
-        await self.report(Event.RELEASED, KEY)
+        self.report(Event.RELEASED, KEY)
+        await self.shared()
+
+    async def begins(self) -> None:
+        self.begun(KEY)
+        await self.shared()
+
+    async def shared(self) -> None:
+        if self._circuits._task is not None:
+            await self._circuits._task
 
     def state(self) -> State:
         return next((trouble.state for trouble in self.troubles()), State.CLOSED)
@@ -248,6 +262,10 @@ async def test_a_probe_that_tells_nothing_is_given_back(worker: MakeWorker, cloc
     for _ in range(10):
         assert await one.asks() == 0
         await one.tells_nothing()
+    assert await one.asks() == 0
+    assert await other.asks() == PROBE_WAIT
+    await one.tells_nothing()
+    clock.turn(FRESH)
     assert await other.asks() == 0
     assert await one.asks() == PROBE_WAIT
 
@@ -259,9 +277,116 @@ async def test_a_probe_whose_worker_died_is_replaced_by_one(worker: MakeWorker, 
     assert await dead.asks() == 0
     clock.turn(PROBE - 1)
     assert await one.asks() == PROBE_WAIT
-    clock.turn(2)
-    waits = await asyncio.gather(*((one, other)[n % 2].asks() for n in range(20)))
-    assert sorted(waits) == [0] + [PROBE_WAIT] * 19
+    for _ in range(10):  # and so does each that replaces it
+        clock.turn(2)
+        waits = await asyncio.gather(*((one, other)[n % 2].asks() for n in range(20)))
+        assert sorted(waits) == [0] + [PROBE_WAIT] * 19
+        clock.turn(PROBE - 1)
+        assert [await one.asks(), await other.asks()] == [PROBE_WAIT] * 2
+
+
+@in_loop
+async def test_the_probes_first_token_closes_it_for_everyone(worker: MakeWorker, clock: Clock) -> None:
+    one, other = await opened(worker), worker()
+    clock.turn(PAUSE)
+    assert await one.asks() == 0
+    assert await other.asks() == PROBE_WAIT
+    await one.begins()
+    assert await one.asks() == 0
+    clock.turn(FRESH)
+    assert await other.asks() == 0
+
+
+@in_loop
+async def test_a_probe_that_breaks_after_its_first_token_has_failed_as_any_attempt(
+    worker: MakeWorker, clock: Clock
+) -> None:
+    one = await opened(worker)
+    clock.turn(PAUSE)
+    assert await one.asks() == 0
+    await one.begins()
+    await one.fails(FAILURES - 1)
+    assert await one.asks() == 0
+    await one.fails()
+    assert await one.asks() == PAUSE
+
+
+@in_loop
+async def test_the_first_token_of_another_attempt_closes_nothing(worker: MakeWorker, clock: Clock) -> None:
+    one, other = await opened(worker), worker()
+    assert await other.asks() == PAUSE
+    for each in (one, other):
+        await each.begins()
+        assert each.state() is State.OPEN
+    clock.turn(PAUSE)
+    prober = asyncio.create_task(one.asks())  # in a context of its own
+    assert await prober == 0
+    for each in (one, other):
+        await each.begins()
+        assert await each.asks() == PROBE_WAIT
+
+
+@in_loop
+async def test_the_first_token_of_a_healthy_attempt_is_no_second_success(worker: MakeWorker, clock: Clock) -> None:
+    one = worker()
+    await one.fails(FAILURES - 1)
+    await one.begins()
+    await one.fails()
+    assert await one.asks() == PAUSE
+
+
+async def loses(cache: BaseCache, news: Coroutine[Any, Any, None]) -> None:
+    """What another worker's write that overlaps with it does to it, or a database that takes no write."""
+    before = await db.run(cache.get, ENTRY)
+    await news
+    assert await db.run(cache.get, ENTRY) != before
+    await db.run(cache.set, ENTRY, before)
+
+
+@pytest.mark.parametrize("how", [Worker.succeeds, Worker.begins, Worker.fails])
+def test_when_the_news_of_a_probe_is_lost_the_next_probe_is_free_at_once(
+    worker: MakeWorker, clock: Clock, cache: BaseCache, how: Callable[[Worker], Coroutine[Any, Any, None]]
+) -> None:
+    async def lose() -> None:
+        one, other = await opened(worker), worker()
+        clock.turn(PAUSE)
+        assert await one.asks() == 0
+        assert await other.asks() == PROBE_WAIT
+        await loses(cache, how(one))
+        clock.turn(FRESH)
+        waits = await asyncio.gather(*((one, other)[n % 2].asks() for n in range(20)))
+        assert sorted(waits) == [0] + [PROBE_WAIT] * 19
+
+    asyncio.run(lose())
+
+
+def test_a_closing_that_was_lost_is_made_good_by_the_next_probe(
+    worker: MakeWorker, clock: Clock, cache: BaseCache
+) -> None:
+    async def lose() -> None:
+        one, other = await opened(worker), worker()
+        clock.turn(PAUSE)
+        assert await one.asks() == 0
+        await loses(cache, one.succeeds())
+        assert await other.asks() == 0
+        await other.succeeds()
+        clock.turn(FRESH)
+        assert [await one.asks(), await one.asks(), await other.asks()] == [0, 0, 0]
+
+    asyncio.run(lose())
+
+
+@in_loop
+async def test_whoever_has_not_heard_of_a_probe_that_failed_makes_no_other(worker: MakeWorker, clock: Clock) -> None:
+    one, other = await opened(worker), worker()
+    clock.turn(PAUSE)
+    await other.look_soon()
+    assert await one.asks() == 0
+    await one.fails()
+    assert other.state() is State.HALF_OPEN
+    assert await other.asks() == PROBE_WAIT
+    clock.turn(FRESH)
+    assert await other.asks() == 2 * PAUSE - FRESH
 
 
 @in_loop
@@ -302,9 +427,8 @@ async def test_a_caller_who_is_cancelled_while_it_asks_for_the_probe_gives_it_ba
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    assert one._asked
-    assert one._circuits._task is not None
-    await one._circuits._task
+    assert one._circuits._pending[0].claim, "it had it"
+    await one.shared()
     assert await other.asks() == 0
 
 
@@ -343,7 +467,8 @@ async def test_a_person_closes_it_for_everyone(worker: MakeWorker, clock: Clock)
 @in_loop
 async def test_it_shows_what_is_not_closed(worker: MakeWorker, clock: Clock) -> None:
     one, other = await opened(worker), worker()
-    await one.report(Event.FAILED, Key("local", "another"), "timeout")
+    one.report(Event.FAILED, Key("local", "another"), "timeout")
+    await one.shared()
     await other.look_soon()
     [trouble] = other.troubles()
     assert (trouble.key, trouble.state, trouble.failures) == (KEY, State.OPEN, FAILURES)
@@ -358,13 +483,14 @@ def test_made_up_models_fill_neither_the_cache_nor_the_memory(
     worker: MakeWorker, clock: Clock, cache: BaseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(circuits, "MOST", 5)
-    monkeypatch.setattr(circuit_breaker, "MOST_KNOWN", 7)
+    monkeypatch.setattr(breaker, "MOST_KNOWN", 7)
 
     async def fill() -> None:
         one = await opened(worker)
         for number in range(20):
             clock.turn(0.01)
-            await one.report(Event.FAILED, Key("local", f"made-up-{number}"), "timeout")
+            one.report(Event.FAILED, Key("local", f"made-up-{number}"), "timeout")
+            await one.shared()
         assert one.state() is State.OPEN, "what is open is worth more"
         assert (len(await db.run(cache.get, ENTRY)), len(one._circuits.view), len(one._windows)) == (5, 5, 7)
 
@@ -382,10 +508,12 @@ def test_a_model_name_of_a_user_is_in_no_log_and_no_key(
     async def probe() -> None:
         one, secret = worker(), Key("local", "my secret/model\n")
         for _ in range(FAILURES):
-            await one.report(Event.FAILED, secret, "timeout")
+            one.report(Event.FAILED, secret, "timeout")
+        await one.shared()
         clock.turn(PAUSE)
         await one.admit(secret, "Embedded model")
-        await one.report(Event.SUCCEEDED, secret)
+        one.report(Event.SUCCEEDED, secret)
+        await one.shared()
 
     asyncio.run(probe())
     assert "secret" not in caplog.text + str(names)
@@ -447,6 +575,7 @@ def test_a_healthy_turn_costs_no_more_than_one_read_a_second(clock: Clock) -> No
     async def turns() -> None:
         for _ in range(100):
             assert await one.asks() == 0
+            await one.begins()
             await one.succeeds()
             await one.tells_nothing()
 
@@ -512,6 +641,48 @@ def test_without_the_cache_each_worker_goes_by_what_it_has_seen(
     assert "no_such_table" not in caplog.text
 
 
+class Broken(Counting):
+    """Takes nothing, and says so."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        super().get(*args, **kwargs)
+        raise ConnectionError
+
+
+def test_a_cache_that_is_away_is_left_alone_for_a_while(clock: Clock) -> None:
+    broken = Broken()
+    one = Worker(Rules(FAILURES, PAUSE), Store(broken), probe_seconds=PROBE, clock=clock)
+
+    async def live() -> None:
+        await one.fails(FAILURES)
+        assert await one.asks() == PAUSE
+        assert broken.calls == ["get"]
+        clock.turn(PAUSE)
+        assert await one.asks() == 0
+        await one.succeeds()
+        assert await one.asks() == 0
+        assert broken.calls == ["get"] * 2
+
+    asyncio.run(live())
+
+
+class Silent(LocMemCache):
+    """Takes no new entry, and says that there is one."""
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+
+def test_a_cache_that_hides_its_errors_keeps_no_circuit_open(worker: MakeWorker, clock: Clock) -> None:
+    async def alone() -> None:
+        one = worker(shared=Silent(uuid4().hex, {}))
+        await one.fails(FAILURES)
+        clock.turn(PAUSE)
+        assert [await one.asks(), await one.asks()] == [0, PROBE_WAIT]
+
+    asyncio.run(alone())
+
+
 def test_what_a_worker_saw_without_the_cache_is_shared_when_it_is_back(
     worker: MakeWorker, clock: Clock, no_table: DatabaseCache, cache: BaseCache, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -539,9 +710,10 @@ class Hanging(LocMemCache):
 
     def __init__(self) -> None:
         super().__init__(uuid4().hex, {})
-        self.goes_on = threading.Event()
+        self.asked, self.goes_on = threading.Event(), threading.Event()
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked.set()
         assert self.goes_on.wait(20)
         return super().get(*args, **kwargs)
 
@@ -555,7 +727,8 @@ def test_no_turn_waits_long_for_a_cache_that_hangs(clock: Clock) -> None:
         started = loop.time()
         try:
             await asyncio.gather(*(one.asks() for _ in range(20)))
-            await asyncio.gather(*(one.fails() for _ in range(20)))
+            for _ in range(20):
+                one.report(Event.FAILED, KEY, "server_error")
             assert await one.asks() > 0
             assert loop.time() - started < 5
         finally:
@@ -563,6 +736,54 @@ def test_no_turn_waits_long_for_a_cache_that_hangs(clock: Clock) -> None:
         await one.look_soon()
 
     asyncio.run(wait())
+
+
+def test_what_an_attempt_tells_counts_at_once_and_is_shared_in_the_background(clock: Clock) -> None:
+    hanging = Hanging()
+    one, other = (Worker(Rules(FAILURES, PAUSE), Store(hanging), probe_seconds=PROBE, clock=clock) for _ in range(2))
+
+    async def tell() -> None:
+        hanging.goes_on.set()
+        assert await one.asks() == 0
+        for event in (hanging.goes_on, hanging.asked):
+            event.clear()
+        try:
+            one.report(Event.FAILED, KEY, "server_error")
+            assert await asyncio.to_thread(hanging.asked.wait, 10), "the first is on its way"
+            for _ in range(FAILURES - 1):
+                one.report(Event.FAILED, KEY, "server_error")
+            assert await one.asks() == PAUSE
+        finally:
+            hanging.goes_on.set()
+        await one.shared()
+        assert await other.asks() == PAUSE
+
+    asyncio.run(tell())
+
+
+def test_nobody_waits_for_somebody_elses_look(clock: Clock) -> None:
+    hanging = Hanging()
+    one = Worker(Rules(FAILURES, PAUSE), Store(hanging), probe_seconds=PROBE, clock=clock)
+    looks = threading.Thread(target=one.refresh)
+    looks.start()
+    try:
+        assert hanging.asked.wait(10)
+        one.refresh()
+        assert looks.is_alive()
+    finally:
+        hanging.goes_on.set()
+        looks.join()
+
+
+def test_a_probe_counts_as_dead_once_its_first_token_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Provider(name="slow", label="", base_url="", model="", timeouts=Timeouts(connect=7, first_token=200))
+    quick = Provider(name="quick", label="", base_url="", model="", timeouts=Timeouts(connect=60, turn=9_000))
+    monkeypatch.setattr(settings, "CHAT_PROVIDERS", {"slow": slow, "quick": quick})
+    breaker._make.cache_clear()
+    try:
+        assert breaker.worker()._probe_seconds == 207 + PROBE_MARGIN
+    finally:
+        breaker._make.cache_clear()
 
 
 def test_a_redis_where_nobody_listens_costs_a_turn_nothing(worker: MakeWorker, clock: Clock) -> None:

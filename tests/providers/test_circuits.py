@@ -86,6 +86,17 @@ def test_a_provider_that_is_back_is_used_again(nodes: tuple[Client, Client], pro
         assert code(client, model) == ""
 
 
+def test_a_long_answer_of_the_probe_holds_up_nobody(start_server: StartServer, provider: Provider) -> None:
+    model, stalled = "hang-mid-stream", {"CHAT_SILENCE_TIMEOUT": "2"}
+    client = start_server(CHAT_CIRCUIT_FAILURES="1", CHAT_CIRCUIT_SECONDS="0.5", **stalled).client()
+    assert code(client, model) == "timeout"
+    assert client.get("/health/fake").json()["status"] == "degraded"
+    poll(lambda: client.get("/health/fake").json()["circuits"][0]["state"] == "half_open", 5, "end of the pause")
+    with client.stream(client.conversation()["id"], "go", model=model) as stream:
+        assert next(event.name for event in stream if event.name.endswith("delta"))
+        assert client.get("/health/fake").json()["circuits"] == []
+
+
 def test_the_health_of_a_provider_that_is_away_tells_of_its_circuits(
     start_server: StartServer, dying_provider: Provider
 ) -> None:

@@ -227,3 +227,14 @@ def test_an_error_bears_the_providers_request_id() -> None:
     with pytest.raises(errors.ProviderError) as error:
         list(decoder.feed(events({"error": "Overloaded"})))
     assert error.value.provider_request_id == "req_1"
+
+
+@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_FUNCTION_CALL"])
+def test_an_answer_that_broke_off_is_none_whatever_it_calls_that(reason: str) -> None:
+    error = fails(events(*WORDS, {"choices": [{"delta": {}, "finish_reason": reason}]}))
+    assert type(error) is errors.MalformedAnswer
+
+
+def test_usage_may_come_beside_a_word() -> None:
+    word = {"choices": [{"delta": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    assert decode(events(word, STOP))[0].usage == Usage(3, 1, 4)

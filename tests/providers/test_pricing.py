@@ -7,6 +7,7 @@ import pytest
 from providers.base import Usage
 from providers.pricing import cost_usd
 from providers.registry import PRESETS
+from providers.usage import MAX_COUNT
 
 PROVIDERS = {preset.name: preset for preset in PRESETS}
 USAGE = Usage(prompt_tokens=1_000_000, completion_tokens=100_000, total_tokens=1_100_000)
@@ -54,3 +55,8 @@ def test_an_unknown_model_has_no_price(preset: object) -> None:
 @pytest.mark.parametrize("name", ["local", "ollama"])
 def test_a_model_of_ones_own_has_no_price(name: str) -> None:
     assert cost_usd(PROVIDERS[name], "gpt-4o", USAGE) is None
+
+
+def test_what_cannot_be_has_no_price() -> None:
+    usage = Usage(MAX_COUNT, MAX_COUNT, MAX_COUNT)
+    assert cost_usd(PROVIDERS["openai"], "o1-pro", usage) is None

@@ -53,6 +53,11 @@ def test_an_id_and_a_name_that_are_repeated_come_once() -> None:
     assert read(call(id="a", name="f"), call(id="a", name="f", arguments="{}"))[1] == ToolCallDelta(0, arguments="{}")
 
 
+def test_another_name_is_another_call_when_there_are_no_ids() -> None:
+    deltas = read(call(0, None, "f", "{}"), call(0, None, "g", "{}"))
+    assert deltas == [ToolCallDelta(0, name="f", arguments="{}"), ToolCallDelta(1, name="g", arguments="{}")]
+
+
 def test_an_id_may_come_late() -> None:
     assert read(call(0, None, "f"), call(0, "a")) == [ToolCallDelta(0, name="f"), ToolCallDelta(0, "a")]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.waits import wait_of
+from providers.waits import LONGEST, wait_of
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,8 @@ def test_it_reads_what_gemini_says_in_the_body(delay: Any, wait: float | None, l
 @pytest.mark.parametrize("body", [None, "text", [], {}, {"error": "x"}, {"details": "x"}, {"details": [7]}])
 def test_a_body_that_says_nothing_is_no_trouble(body: Any) -> None:
     assert wait_of({}, body) is None
+
+
+@pytest.mark.parametrize("value", ["1e300", "999999999", "Fri, 31 Dec 2100 23:59:59 GMT"])
+def test_no_wait_is_longer_than_a_day(value: str) -> None:
+    assert wait_of({"retry-after": value}) == LONGEST

@@ -188,7 +188,7 @@ def test_odd_values_break_no_helper(working_sdk: Ingest) -> None:
         context.fail_transaction()
         span = GenAISpan(provider=odd, model="m", conversation_id=odd, streaming=True)
         span.set(odd)
-        span.messages(odd, odd, odd)
+        span.messages(odd, odd, odd, odd)
         span.finish(outcome=odd, failed=False)
     assert len(context.trace_id()) == 32
     [transaction] = working_sdk.wait("transaction")

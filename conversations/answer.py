@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Any
 
 from uuid_utils.compat import uuid7
 
@@ -22,10 +24,12 @@ class Call:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    extra: Mapping[str, Any] | None = None
 
     def add(self, piece: ToolCallDelta) -> None:
         self.id = self.id or piece.id
         self.name = self.name or piece.name
+        self.extra = self.extra or piece.extra
         if piece.arguments:
             self.arguments.append(piece.arguments)
 
@@ -39,11 +43,9 @@ class Call:
         return True
 
     def whole(self) -> ToolCall:
-        return {
-            "id": self.id,
-            "type": "function",
-            "function": {"name": self.name, "arguments": "".join(self.arguments)},
-        }
+        function = {"name": self.name, "arguments": "".join(self.arguments)}
+        call: ToolCall = {"id": self.id, "type": "function", "function": function}
+        return call | {"extra_content": self.extra} if self.extra else call
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ def at(turn: Turn, candidate: Candidate) -> None:
     asked, request = turn.asked
     messages = request.messages
     if provider is not asked:
-        messages = messages if provider.images else history.without_images(messages)
+        messages = history.for_another(messages if provider.images else history.without_images(messages))
         messages = history.refit(messages, provider.history_tokens - history.size_of_json(request.extra))
     turn.ask(provider, model, messages)
     report.asking(turn)

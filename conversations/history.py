@@ -21,13 +21,15 @@ PAGE = 50
 MAX_MESSAGES = 200
 """However large the budget, so that a turn's cost does not grow with its conversation."""
 
+EXTRA = "extra_content"
+
 IMAGE = "[image]"
 """Stands for an image that does not go along."""
 
 Block = list[ChatMessage]
 """What must stay together: a message; an answer's calls with their results, and what the user says to these."""
 
-FIELDS = ("id", "role", "content", "tool_calls", "tool_call_id", "plain")
+FIELDS = ("id", "role", "content", "tool_calls", "tool_call_id", "provider", "plain")
 
 
 def tokens_of(text: str) -> int:
@@ -48,15 +50,18 @@ def size_of_json(value: object) -> int:
     return tokens_of(" ".join(strings_of(value)))
 
 
-def window(conversation_id: UUID | None, new: list[ChatMessage], budget: int, *, images: bool) -> list[ChatMessage]:
-    """What goes to the provider of a conversation, oldest first: `new`, and as much of what is before it as fits into
+def window(
+    conversation_id: UUID | None, new: list[ChatMessage], budget: int, *, provider: str, images: bool
+) -> list[ChatMessage]:
+    """What goes to `provider` of a conversation, oldest first: `new`, and as much of what is before it as fits into
     `budget` tokens, at most MAX_MESSAGES. Reads the database; None is a conversation with nothing in it.
 
     Without `images`, or when there are MAX_IMAGES newer ones, a text stands for an image.
     """
     if conversation_id is None:
         return fit(new, budget)
-    rows = Rows(conversation_id, MAX_IMAGES - sum(images_in(message["content"]) for message in new) if images else 0)
+    allowed = MAX_IMAGES - sum(images_in(message["content"]) for message in new) if images else 0
+    rows = Rows(conversation_id, provider, allowed)
     past = upto(until_calls(rows, new), budget - sum(map(size_of, new)))
     if past and all(message["role"] != Role.USER for message in past):
         past += rows.question()  # so much came of it that it is far away
@@ -89,10 +94,11 @@ class Rows:
     those that go along: they are large.
     """
 
-    def __init__(self, conversation_id: UUID, images: int) -> None:
+    def __init__(self, conversation_id: UUID, provider: str, images: int) -> None:
         # No answer under way is part of it: there is none, or it is the one that this is read for.
         rows = Message.objects.filter(conversation=conversation_id).exclude(status=Status.STREAMING)
         self._rows = rows.annotate(plain=Q(parts__isnull=True)).order_by("-id")
+        self._provider = provider
         self._images = images
         """How many more may go along."""
 
@@ -119,7 +125,8 @@ class Rows:
         if role != Role.ASSISTANT:
             return {"role": role, "content": text if row["plain"] else self._parts(row["id"], text)}
         if row["tool_calls"]:
-            return {"role": role, "content": text or None, "tool_calls": row["tool_calls"]}
+            message: ChatMessage = {"role": role, "content": text or None, "tool_calls": row["tool_calls"]}
+            return message if row["provider"] == self._provider else without_extras(message)
         # A turn that failed before its first token has nothing to say.
         return {"role": role, "content": text} if text else None
 
@@ -149,6 +156,16 @@ def refit(messages: list[ChatMessage], budget: int) -> list[ChatMessage]:
     system = [message for message in messages if message["role"] == Role.SYSTEM]
     rest = [message for message in messages if message["role"] != Role.SYSTEM]
     return [*system, *fit(rest, budget - sum(map(size_of, system)))]
+
+
+def for_another(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """The same for another provider than the one that made the calls in it."""
+    return [without_extras(message) if "tool_calls" in message else message for message in messages]
+
+
+def without_extras(message: ChatMessage) -> ChatMessage:
+    calls = [{key: value for key, value in call.items() if key != EXTRA} for call in message["tool_calls"]]
+    return {**message, "tool_calls": calls}
 
 
 def without_images(messages: list[ChatMessage]) -> list[ChatMessage]:

@@ -119,7 +119,7 @@ def build_prompt(start: Start, conversation: Conversation, provider: Provider) -
     if start.says_something:
         new.append({"role": "user", "content": start.parts or start.content})
     budget = provider.history_tokens - sum(map(history.size_of, first)) - history.size_of_json(start.extra)
-    return [*first, *history.window(start.conversation_id, new, budget, images=provider.images)]
+    return [*first, *history.window(start.conversation_id, new, budget, provider=provider.name, images=provider.images)]
 
 
 def _insert_messages(start: Start, conversation: Conversation, provider: Provider, model: str) -> Message:

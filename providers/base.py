@@ -8,7 +8,11 @@ Part = dict[str, Any]
 """As OpenAI has it: {"type": "text", "text": ...} or {"type": "image_url", "image_url": {"url": ...}}."""
 
 ToolCall = dict[str, Any]
-"""{"id", "type": "function", "function": {"name", "arguments"}}; the arguments are JSON, as a string."""
+"""{"id", "type": "function", "function": {"name", "arguments"}, "extra_content"?}; the arguments are JSON, as a string.
+
+`extra_content` is what the provider that made the call, and it alone, wants to see again beside it: Gemini refuses a
+result without its "thought signature" (https://ai.google.dev/gemini-api/docs/thought-signatures).
+"""
 
 
 class ChatMessage(TypedDict):
@@ -66,6 +70,8 @@ class ToolCallDelta:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    extra: Mapping[str, Any] | None = None
+    """Its `extra_content`; comes once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import openai
 from providers import errors
 from providers.base import ChatRequest, Delta
 from providers.bounded import bound_error
+from providers.call_ids import shortened
 from providers.decoder import AnswerDecoder
 from providers.registry import Provider
 from providers.translation import translate
@@ -74,7 +75,8 @@ class OpenAICompatible:
             raise errors.MalformedAnswer(provider=self.provider.label) from None
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
-        parameters: dict[str, Any] = {"model": request.model, "messages": request.messages, "stream": True}
+        messages = shortened(request.messages) if self.provider.short_call_ids else request.messages
+        parameters: dict[str, Any] = {"model": request.model, "messages": messages, "stream": True}
         if self.provider.stream_usage:
             parameters["stream_options"] = {"include_usage": True}
         if request.temperature is not None:

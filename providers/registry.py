@@ -52,6 +52,8 @@ class Provider:
     request_id_header: str = "x-request-id"
     price_id: str = ""
     """The provider's id in genai-prices; empty when it has no price list."""
+    short_call_ids: bool = False
+    """Whether the ids of tool calls must have nine letters and digits."""
     images: bool = True
     """Whether its models take images."""
     timeouts: Timeouts = Timeouts()
@@ -113,6 +115,7 @@ PRESETS = (
         model="mistral-medium-3-5",
         fallback_model="mistral-small-2603",
         stream_usage=False,
+        short_call_ids=True,
         request_id_header="mistral-correlation-id",
         price_id="mistral",
     ),

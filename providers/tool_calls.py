@@ -10,6 +10,9 @@ from typing import Any
 from providers.base import ToolCallDelta
 from providers.strings import clean, string
 
+LONGEST_EXTRA = 50_000
+"""Characters. A thought signature has some thousands."""
+
 MOST_CALLS = 128
 """In one answer; OpenAI takes no more tools than that."""
 
@@ -36,6 +39,7 @@ class ToolCalls:
             id="" if self._ids[number] else call_id,
             name="" if self._names[number] else name,
             arguments=_arguments(function.get("arguments")),
+            extra=_extra(piece.get("extra_content")),
         )
         self._ids[number] = self._ids[number] or call_id
         self._names[number] = self._names[number] or name
@@ -64,6 +68,10 @@ class ToolCalls:
         self._ids.append("")
         self._names.append("")
         return len(self._ids) - 1
+
+
+def _extra(value: object) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) and value and len(json.dumps(value)) <= LONGEST_EXTRA else None
 
 
 def _arguments(value: object) -> str:

@@ -58,7 +58,7 @@ def size(*messages: ChatMessage) -> int:
 
 
 def window(conversation: Conversation, *new: ChatMessage, budget: int = 100_000, images: bool = True) -> Any:
-    return history.window(conversation.pk, list(new) or [user("new")], budget, images=images)
+    return history.window(conversation.pk, list(new) or [user("new")], budget, provider="fake", images=images)
 
 
 def contents(messages: list[ChatMessage]) -> list[Any]:
@@ -215,7 +215,7 @@ def test_it_reads_the_conversation_in_order(conversation: Conversation) -> None:
 
 
 def test_a_conversation_yet_to_be_made_has_no_past() -> None:
-    assert history.window(None, [user("new")], 10, images=True) == [user("new")]
+    assert history.window(None, [user("new")], 10, provider="fake", images=True) == [user("new")]
 
 
 def test_partial_answers_go_along_but_silent_ones_do_not(conversation: Conversation) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import StartServer
 from tests.fakes.answers import CALLS, THOUGHT
 from tests.fakes.behaviours import ECHO
 from tests.fakes.client import Client, Json, assert_problem
@@ -246,3 +247,19 @@ def test_somebody_elses_calls_stay_hidden(client: Client, stranger: Client, call
     assert "open_tool_calls" not in assert_problem(response, 404, "conversation_not_found")
     response = stranger.post("/api/chat", json={**body, "conversation_id": called["id"]})
     assert "open_tool_calls" not in assert_problem(response, 404, "conversation_not_found")
+
+
+def test_what_a_provider_wants_back_beside_its_call_goes_to_it_alone(
+    start_server: StartServer, provider: Provider
+) -> None:
+    server = start_server(CHAT_PROVIDERS="fake,mistral", MISTRAL_API_KEY="k", MISTRAL_BASE_URL=provider.url)
+    client = server.client()
+    for name in ("fake", "mistral"):
+        conversation = client.conversation()["id"]
+        call = client.say(conversation, "go", model="signed-call").json()["tool_calls"][0]
+        body = {"tool_results": results(call["id"]), "provider": name, "model": "echo"}
+        assert client.post(f"/api/conversations/{conversation}/messages", json=body).status_code == 200
+        *_, sent, result = provider.last.messages
+        assert ("extra_content" in sent["tool_calls"][0]) is (name == "fake")
+        assert sent["tool_calls"][0]["id"] == result["tool_call_id"]
+        assert (result["tool_call_id"] == "call_signed") is (name == "fake"), "Mistral takes nine characters"

@@ -20,6 +20,9 @@ CALLS: list[dict[str, Any]] = [
 """What every model that calls tools calls."""
 
 
+SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
+
+
 async def echo(x: Exchange) -> None:
     """The last message's text, word by word."""
     await x.start()
@@ -268,3 +271,11 @@ async def json_instead_of_sse(x: Exchange) -> None:
 
 async def json_tool_calls(x: Exchange) -> None:
     await x.completion({"role": "assistant", "content": None, "tool_calls": CALLS}, "tool_calls")
+
+
+async def signed_call(x: Exchange) -> None:
+    """A call beside which Gemini wants its signature back."""
+    await x.start()
+    call = {"index": 0, "id": "call_signed", "function": {"name": "look_up", "arguments": "{}"}, **SIGNATURE}
+    await x.delta({"tool_calls": [call]})
+    await x.stop("tool_calls")

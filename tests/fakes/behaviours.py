@@ -62,6 +62,7 @@ ANSWERS: dict[str, Behaviour] = {
     "reasoning-field": answers.reasoning_field,
     "thinking-parts": answers.thinking_parts,
     "tool-calls": answers.tool_calls,
+    "signed-call": answers.signed_call,
     "tool-calls-whole": answers.tool_calls_whole,
     "tool-calls-same-index": answers.tool_calls_same_index,
     "json-instead-of-sse": answers.json_instead_of_sse,

@@ -262,7 +262,9 @@ def test_it_reads_no_more_of_an_error_than_it_needs(row: Row, provider: Provider
     assert provider.last.hung_up.wait(5)
 
 
-@pytest.mark.parametrize(("model", "least"), [("status-429", 7), ("retry-after-huge", 3600), ("retry-after-date", 86_400)])
+@pytest.mark.parametrize(
+    ("model", "least"), [("status-429", 7), ("retry-after-huge", 3600), ("retry-after-date", 86_400)]
+)
 def test_it_keeps_the_wait_that_a_provider_asks_for(row: Row, model: str, least: float) -> None:
     wait = fails(row, model)[1].retry_after
     assert wait is not None

@@ -4,7 +4,6 @@ A malformed value raises ImproperlyConfigured with the variable's name, and neve
 """
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,10 @@ CACHES = {"default": env.cache("CACHE_URL")}
 
 # --- Chat -----------------------------------------------------------------------------------------
 CHAT_TIMEOUTS = registry.Timeouts(
-    **{
-        name: env.number(f"CHAT_{name.upper()}_TIMEOUT", default, registry.SHORTEST, registry.LONGEST)
-        for name, default in asdict(registry.Timeouts()).items()
-    }
+    connect=env.number("CHAT_CONNECT_TIMEOUT", 5, registry.SHORTEST, registry.LONGEST),
+    first_token=env.number("CHAT_FIRST_TOKEN_TIMEOUT", 60, registry.SHORTEST, registry.LONGEST),
+    silence=env.number("CHAT_SILENCE_TIMEOUT", 30, registry.SHORTEST, registry.LONGEST),
+    turn=env.number("CHAT_TURN_TIMEOUT", 300, registry.SHORTEST, registry.LONGEST),
 )
 CHAT_PROVIDERS = registry.load(env.text, env.names("CHAT_PROVIDERS", []), CHAT_TIMEOUTS)
 CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVIDERS)

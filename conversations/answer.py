@@ -9,12 +9,11 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from providers.base import ChatRequest, Delta, ToolCall, ToolCallDelta, Usage
+from conversations import estimate
+from providers.base import EXTRA, ChatRequest, Delta, ToolCall, ToolCallDelta, Usage
 
-IMAGE = "image_url"
 LONGEST_ID = 128
-IMAGE_TOKENS = 1_000
-"""About what providers count for an image."""
+BYTES_PER_TOKEN = 4
 
 
 @dataclass(slots=True)
@@ -34,7 +33,9 @@ class Call:
             self.arguments.append(piece.arguments)
 
     def is_complete(self) -> bool:
-        """Whether its arguments are whole. No arguments are none."""
+        """Whether it has a name, and its arguments are whole. No arguments are none."""
+        if not self.name:
+            return False
         arguments = "".join(self.arguments)
         try:
             json.loads(arguments or "{}")
@@ -45,7 +46,7 @@ class Call:
     def whole(self) -> ToolCall:
         function = {"name": self.name, "arguments": "".join(self.arguments)}
         call: ToolCall = {"id": self.id, "type": "function", "function": function}
-        return call | {"extra_content": self.extra} if self.extra else call
+        return call | {EXTRA: self.extra} if self.extra else call
 
 
 @dataclass(slots=True)
@@ -102,20 +103,8 @@ class Answer:
         """As the provider counted, or else our own estimate; None when it has neither counted nor said anything."""
         if self.usage is not None or self.first_token is None:
             return self.usage
-        prompt = sum(tokens_in(message) for message in request.messages) + tokens_in(request.extra)
-        completion = tokens_in([self.text, self.reasoning, self.tool_calls])
+        asked = sum(estimate.of_message(message, BYTES_PER_TOKEN) for message in request.messages)
+        prompt = asked + estimate.of_json(request.extra, BYTES_PER_TOKEN)
+        said = self.text, self.reasoning, *(f"{call.name}{''.join(call.arguments)}" for call in self.calls.values())
+        completion = sum(estimate.of_text(text, BYTES_PER_TOKEN) for text in said)
         return Usage(prompt, completion, prompt + completion, estimated=True)
-
-
-def tokens_in(value: object) -> int:
-    """About how many tokens there are in a message, or any JSON value: a quarter of its UTF-8 bytes.
-
-    A rule of thumb (https://platform.openai.com/tokenizer); each family of models has a tokenizer of its own.
-    """
-    if isinstance(value, dict) and value.get("type") == IMAGE:
-        return IMAGE_TOKENS
-    if isinstance(value, dict):
-        return sum(map(tokens_in, value.values()))
-    if isinstance(value, list):
-        return sum(map(tokens_in, value))
-    return -(-len(value.encode()) // 4) if isinstance(value, str) else 0

@@ -63,7 +63,7 @@ class MessageOut(Schema):
     tool_call_id: Known = Field(description="Of a tool's result: the call that it answers.")
     status: Status = Field(description=STATUSES)
     finish_reason: Known = Field(
-        description="Why the model stopped, in the provider's word: stop, length, tool_calls, content_filter ..."
+        description="Why the model stopped, in OpenAI's words: stop, length, tool_calls, content_filter ..."
     )
     error_code: Known = Field(description="Why a turn failed: the code of its problem document.")
     provider: Known

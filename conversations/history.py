@@ -12,16 +12,17 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from conversations.answer import IMAGE_TOKENS
+from conversations import estimate
 from conversations.content import MAX_IMAGES, images_in, is_image
 from conversations.models import Message, Role, Status
-from providers.base import ChatMessage, Part, strings_of
+from providers.base import EXTRA, ChatMessage, Part
 
 PAGE = 50
 MAX_MESSAGES = 200
 """However large the budget, so that a turn's cost does not grow with its conversation."""
 
-EXTRA = "extra_content"
+BYTES_PER_TOKEN = 3
+"""Fewer than usual: a prompt that is too long is refused."""
 
 IMAGE = "[image]"
 """Stands for an image that does not go along."""
@@ -32,22 +33,14 @@ Block = list[ChatMessage]
 FIELDS = ("id", "role", "content", "tool_calls", "tool_call_id", "provider", "plain")
 
 
-def tokens_of(text: str) -> int:
-    """About how many tokens `text` is, on the high side: a third of its UTF-8 bytes, and 4 for the role."""
-    return len(text.encode()) // 3 + 4
-
-
 def size_of(message: ChatMessage) -> int:
-    """About how many tokens a message is."""
-    content = message["content"]
-    parts: list[Part] = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    size = sum(IMAGE_TOKENS if is_image(part) else tokens_of(part["text"]) for part in parts)
-    return size + (size_of_json(message["tool_calls"]) if "tool_calls" in message else 0)
+    """About how many tokens a message is, on the high side; a provider puts some of its own around each."""
+    return estimate.of_message(message, BYTES_PER_TOKEN) + 4
 
 
 def size_of_json(value: object) -> int:
     """About how many tokens tool calls, or the descriptions of tools, are."""
-    return tokens_of(" ".join(strings_of(value)))
+    return estimate.of_json(value, BYTES_PER_TOKEN)
 
 
 def window(

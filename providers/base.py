@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, Protocol, TypedDict
 
+EXTRA = "extra_content"
+
 Part = dict[str, Any]
 """As OpenAI has it: {"type": "text", "text": ...} or {"type": "image_url", "image_url": {"url": ...}}."""
 
@@ -11,7 +13,8 @@ ToolCall = dict[str, Any]
 """{"id", "type": "function", "function": {"name", "arguments"}, "extra_content"?}; the arguments are JSON, as a string.
 
 `extra_content` is what the provider that made the call, and it alone, wants to see again beside it: Gemini refuses a
-result without its "thought signature" (https://ai.google.dev/gemini-api/docs/thought-signatures).
+result without its "thought signature" (https://ai.google.dev/gemini-api/docs/thought-signatures). For a provider that
+wants the answer's reasoning back it is kept here too; see providers/reasoning.py.
 """
 
 

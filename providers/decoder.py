@@ -6,6 +6,7 @@ from typing import Any
 
 from providers import errors
 from providers.base import Delta
+from providers.reasoning import Reasoning
 from providers.registry import Provider
 from providers.sse import LONGEST_EVENT, ErrorData, EventTooLong, SSEDecoder
 from providers.strings import clean, string
@@ -16,16 +17,32 @@ from providers.usage import usage_of
 LONGEST_ANSWER = 8_000_000
 """Characters of text, reasoning and tool arguments. No model says as much: it is broken, or wants our memory."""
 
-FAILED = {"error", "insufficient_system_resource", "abort"}
-"""Finish reasons that are failures: OpenRouter's and Mistral's, DeepSeek's, vLLM's."""
-BROKEN_OFF = {"other", "malformed_function_call", "unexpected_tool_call", "language"}
-"""Gemini's, of an answer that is none or half of one."""
 FINISH_REASONS = {
-    **dict.fromkeys(("model_length", "max_tokens"), "length"),
-    "tool_use": "tool_calls",
-    **dict.fromkeys(("safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"), "content_filter"),
+    "stop": ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete"),
+    "length": ("length", "model_length", "max_tokens", "model_context_window_exceeded"),
+    "tool_calls": ("tool_calls", "tool_call", "tool_use", "function_call"),
+    "content_filter": (
+        *("content_filter", "refusal", "guardrail_intervened", "content_filtered", "sensitive"),
+        *("safety", "recitation", "blocklist", "prohibited_content", "spii"),
+        *("image_safety", "image_prohibited_content", "image_recitation"),
+    ),
 }
-"""Other names of OpenAI's finish reasons: Mistral's, and Gemini's own, which its compatible endpoint lets through."""
+"""OpenAI's finish reasons and what others call them: Together, TGI, Anthropic and Bedrock, Cohere, Mistral, Zhipu, and
+Gemini, whose compatible endpoint lets its own through.
+"""
+KNOWN = {other: reason for reason, others in FINISH_REASONS.items() for other in others}
+FAILED = {"error", "insufficient_system_resource", "network_error", "abort"}
+"""Finish reasons that are failures: OpenRouter's and Mistral's, DeepSeek's, Zhipu's, vLLM's."""
+BROKEN_OFF = {
+    *("other", "language", "malformed_function_call", "malformed_response"),
+    *("unexpected_tool_call", "too_many_tool_calls"),
+}
+"""Gemini's, of an answer that is none or half of one.
+
+One that nobody knows is taken for an end, and stored: a server of another make must not fail with every answer.
+"""
+NONE = {"null", "none", "finish_reason_unspecified"}
+"""What is no finish reason, though it stands in its place."""
 
 
 class AnswerDecoder:
@@ -46,6 +63,7 @@ class AnswerDecoder:
         self._document: bytearray | None = None
         self._begun = False
         self._calls = ToolCalls()
+        self._reasoning = Reasoning() if provider.wants_reasoning else None
         self._said = 0
         """Characters."""
         self._answered = False
@@ -75,10 +93,12 @@ class AnswerDecoder:
             raise self._malformed("an empty body")
         if self.finish_reason is None:
             raise self._malformed("the stream ended before the answer did")
-        if self.finish_reason.lower() in BROKEN_OFF:
-            raise self._malformed(f"finish reason {self.finish_reason.lower()}")
+        if self.finish_reason in BROKEN_OFF:
+            raise self._malformed(f"finish reason {self.finish_reason}")
         if self.finish_reason == "content_filter":
             raise self._error(errors.ContentFiltered, "finish reason")
+        if self._calls.nameless and self.finish_reason != "length":
+            raise self._malformed("a tool call without a name")
         if not self._answered and self.finish_reason != "length":
             raise self._error(errors.EmptyAnswer, "a finish reason without text")
 
@@ -124,6 +144,10 @@ class AnswerDecoder:
             text = clean(content or message.get("refusal") or "")
             reasoning = clean(reasoning) if isinstance(reasoning, str) else ""
             calls = self._calls.read(pieces) if pieces else ()
+            if self._reasoning is not None:
+                if reasoning:
+                    self._reasoning.add(reasoning)
+                calls = self._reasoning.beside(calls)
             finish_reason = _finish_reason(choice.get("finish_reason"))
             usage = usage_of(payload, choice) if finish_reason or not choices or payload.get("usage") else None
             model = string(payload.get("model"))
@@ -176,5 +200,11 @@ def _parts(content: list[dict[str, Any]]) -> tuple[str, str]:
 
 
 def _finish_reason(value: object) -> str | None:
-    reason = string(value)
-    return FINISH_REASONS.get(reason.lower(), reason) if reason else None
+    """In OpenAI's words where it has any. Gemini has pairs as well: "function_call_filter: MALFORMED_FUNCTION_CALL"."""
+    if not isinstance(value, str):
+        return None
+    words = [word.strip().lower() for word in clean(value).split(":")]
+    for word in words:
+        if word in KNOWN:
+            return KNOWN[word]
+    return None if words[-1] in NONE else words[-1] or None

@@ -13,6 +13,7 @@ from providers.base import ChatRequest, Delta
 from providers.bounded import bound_error
 from providers.call_ids import shortened
 from providers.decoder import AnswerDecoder
+from providers.reasoning import given_back
 from providers.registry import Provider
 from providers.translation import translate
 
@@ -75,7 +76,9 @@ class OpenAICompatible:
             raise errors.MalformedAnswer(provider=self.provider.label) from None
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
-        messages = shortened(request.messages) if self.provider.short_call_ids else request.messages
+        messages: list[Any] = shortened(request.messages) if self.provider.short_call_ids else request.messages
+        if self.provider.wants_reasoning:
+            messages = given_back(messages)
         parameters: dict[str, Any] = {"model": request.model, "messages": messages, "stream": True}
         if self.provider.stream_usage:
             parameters["stream_options"] = {"include_usage": True}

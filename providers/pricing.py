@@ -9,7 +9,9 @@ from providers.base import Usage
 from providers.registry import Provider
 
 MOST = 10_000
-"""US dollars. A turn that costs more does not: somebody has miscounted, and the sum of a conversation must fit too."""
+"""US dollars. No turn costs that: somebody has miscounted. The column of a conversation's sum holds less than a
+million, and beyond it SQLite stores what Django cannot read, and PostgreSQL stores nothing.
+"""
 
 
 def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:

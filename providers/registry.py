@@ -54,6 +54,8 @@ class Provider:
     """The provider's id in genai-prices; empty when it has no price list."""
     short_call_ids: bool = False
     """Whether the ids of tool calls must have nine letters and digits."""
+    wants_reasoning: bool = False
+    """Whether it refuses the results of tool calls without the reasoning that led to them."""
     images: bool = True
     """Whether its models take images."""
     timeouts: Timeouts = Timeouts()
@@ -125,6 +127,7 @@ PRESETS = (
         base_url="https://api.deepseek.com",
         model="deepseek-flash",
         fallback_model="deepseek-v4-pro",
+        wants_reasoning=True,
         request_id_header="x-ds-trace-id",
         price_id="deepseek",
     ),

@@ -7,11 +7,14 @@ and some repeat id and name in every piece: whoever joins the pieces by index wo
 import json
 from typing import Any
 
-from providers.base import ToolCallDelta
+from providers.base import EXTRA, ToolCallDelta
 from providers.strings import clean, string
 
 LONGEST_EXTRA = 50_000
 """Characters. A thought signature has some thousands."""
+
+MOST_NESTED = 100
+"""Arrays and objects in an extra; so many levels at most can be walked through."""
 
 MOST_CALLS = 128
 """In one answer; OpenAI takes no more tools than that."""
@@ -26,6 +29,11 @@ class ToolCalls:
         self._numbers: dict[int, int] = {}
         """Of the call that the provider's index stands for at present."""
 
+    @property
+    def nameless(self) -> bool:
+        """Whether there is a call of nothing."""
+        return "" in self._names
+
     def read(self, pieces: list[dict[str, Any]]) -> tuple[ToolCallDelta, ...]:
         """Raises ValueError for too many calls, and TypeError or AttributeError for pieces that are none."""
         return tuple(map(self._read, pieces))
@@ -39,7 +47,7 @@ class ToolCalls:
             id="" if self._ids[number] else call_id,
             name="" if self._names[number] else name,
             arguments=_arguments(function.get("arguments")),
-            extra=_extra(piece.get("extra_content")),
+            extra=_extra(piece.get(EXTRA)),
         )
         self._ids[number] = self._ids[number] or call_id
         self._names[number] = self._names[number] or name
@@ -52,15 +60,15 @@ class ToolCalls:
                 return number
             self._numbers[index] = number = self._new()
             return number
-        if call_id in self._ids and call_id:
-            return self._ids.index(call_id)
+        same = [number for number, known in enumerate(self._ids) if known == call_id] if call_id else []
+        if same and self._goes_on(same[-1], call_id, name):
+            return same[-1]
         # Without an index, what names itself is a new call and what does not goes on with the last one.
         return self._new() if call_id or name or not self._ids else len(self._ids) - 1
 
     def _goes_on(self, number: int, call_id: str, name: str) -> bool:
         """Whether a piece with this id and name is one more of that call."""
-        same_id = not call_id or self._ids[number] in {"", call_id}
-        return same_id and (bool(call_id) or not name or self._names[number] in {"", name})
+        return (not call_id or self._ids[number] in {"", call_id}) and (not name or self._names[number] in {"", name})
 
     def _new(self) -> int:
         if len(self._ids) >= MOST_CALLS:
@@ -71,7 +79,13 @@ class ToolCalls:
 
 
 def _extra(value: object) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) and value and len(json.dumps(value)) <= LONGEST_EXTRA else None
+    """None for what is no object, or none that can be kept. Raises ValueError for numbers that JSON does not have."""
+    if not isinstance(value, dict) or not value:
+        return None
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(text) > LONGEST_EXTRA or text.count("{") + text.count("[") > MOST_NESTED or "\\u0000" in text:
+        return None
+    return dict(json.loads(clean(text)))
 
 
 def _arguments(value: object) -> str:

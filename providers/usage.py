@@ -5,7 +5,7 @@ from typing import Any
 from providers.base import Usage
 
 MAX_COUNT = 100_000_000
-"""Tokens. No model takes or says as many; a provider that claims more does not count."""
+"""Tokens. No model takes or says as many; a provider that claims more has not counted."""
 
 
 def usage_of(payload: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
@@ -17,8 +17,10 @@ def usage_of(payload: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
     if not reported:
         return None
     prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
-    total = _count(reported.get("total_tokens")) or min(prompt + completion, MAX_COUNT)
-    return Usage(prompt, completion, total, min(_cached(reported), prompt)) if total else None
+    total = _count(reported.get("total_tokens")) or prompt + completion
+    if not 0 < max(prompt, completion, total) <= MAX_COUNT:
+        return None
+    return Usage(prompt, completion, total, min(_cached(reported), prompt))
 
 
 def _cached(reported: dict[str, Any]) -> int:
@@ -27,5 +29,4 @@ def _cached(reported: dict[str, Any]) -> int:
 
 
 def _count(value: object) -> int:
-    """A token count that the database can hold, and price, whatever the provider claims."""
-    return max(0, min(value, MAX_COUNT)) if isinstance(value, int) else 0
+    return max(0, value) if isinstance(value, int) else 0

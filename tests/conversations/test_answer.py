@@ -39,6 +39,7 @@ def test_each_call_has_an_id_of_its_own_that_stays_the_same(ids: tuple[str, str]
 def test_a_call_that_was_cut_off_is_none() -> None:
     pieces = (0, "a", "f", "{}"), (1, "b", "g", '{"city": "Pa'), (2, "c", "h", "{}")
     assert [call["id"] for call in calling(*pieces, end="length").tool_calls] == ["a"]
+    assert [call["id"] for call in calling((0, "a", "f", "{}"), (1, "b", ""), end="length").tool_calls] == ["a"]
     assert len(calling(*pieces).tool_calls) == 3, "the provider's own mistake is shown as it is"
 
 

@@ -93,7 +93,7 @@ def test_it_never_begins_with_an_answer() -> None:
 
 @pytest.mark.parametrize("content", ["", "The capital of France is Paris.", "Größe 🌍 漢字", "x" * 9000])
 def test_a_token_is_at_most_three_bytes(content: str) -> None:
-    assert history.tokens_of(content) >= len(content.encode()) / 3
+    assert history.size_of(user(content)) >= len(content.encode()) / 3
 
 
 def test_an_image_counts_the_same_however_many_bytes_it_has() -> None:

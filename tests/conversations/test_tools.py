@@ -263,3 +263,25 @@ def test_what_a_provider_wants_back_beside_its_call_goes_to_it_alone(
         assert ("extra_content" in sent["tool_calls"][0]) is (name == "fake")
         assert sent["tool_calls"][0]["id"] == result["tool_call_id"]
         assert (result["tool_call_id"] == "call_signed") is (name == "fake"), "Mistral takes nine characters"
+
+
+def test_the_thought_before_a_call_goes_back_to_the_provider_that_wants_it_and_to_nobody_else(
+    start_server: StartServer, provider: Provider
+) -> None:
+    server = start_server(CHAT_PROVIDERS="fake,deepseek", DEEPSEEK_API_KEY="k", DEEPSEEK_BASE_URL=provider.url)
+    client = server.client()
+    for name in ("deepseek", "fake"):
+        conversation = client.conversation(provider="deepseek")
+        called = post(client, conversation, content="go", model="thinking-call")
+        assert (called["tool_calls"], called["reasoning"]) == (CALLS[:1], None)
+        post(client, conversation, tool_results=results(IDS[0]), provider=name, model="echo")
+        sent = provider.last.messages[-2]
+        assert sent["tool_calls"] == CALLS[:1]
+        assert sent.get("reasoning_content") == (THOUGHT if name == "deepseek" else None)
+
+
+def test_a_call_that_was_cut_off_is_not_offered(client: Client, provider: Provider, conversation: Json) -> None:
+    answer = post(client, conversation, content="Weather?", model="calls-cut-off")
+    assert (answer["status"], answer["finish_reason"], answer["tool_calls"]) == ("completed", "length", CALLS[:1])
+    post(client, conversation, tool_results=results(IDS[0]))
+    assert provider.last.messages[-2]["tool_calls"] == CALLS[:1]

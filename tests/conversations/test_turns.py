@@ -149,14 +149,14 @@ def test_a_conversation_without_a_system_prompt_gets_the_servers(client: Client,
 
 
 def test_the_history_is_bounded_by_the_providers_budget(start_server: StartServer, provider: Provider) -> None:
-    client = start_server(FAKE_HISTORY_TOKENS="60", CHAT_SYSTEM_PROMPT="Be brief.").client()
+    client = start_server(FAKE_HISTORY_TOKENS="82", CHAT_SYSTEM_PROMPT="Be brief.").client()
     conversation = client.conversation()
     for number in range(10):
         client.say(conversation["id"], f"question {number}")
     system, *history, last = provider.last.messages
     assert system == {"role": "system", "content": "Be brief."}
     assert last == {"role": "user", "content": "question 9"}
-    # 60 tokens less 7 for either of these; the rest holds 10 for an answer, 7 for a question, and so on. The answer to
+    # 82 tokens less 9 and 10 for these; the rest holds 14 for an answer, 10 for a question, and so on. The answer to
     # question 6 would fit too, but a history does not begin with an answer.
     assert [message["content"] for message in history] == [
         "question 7",

@@ -18,8 +18,6 @@ CALLS: list[dict[str, Any]] = [
     {"id": "call_2", "type": "function", "function": {"name": "get_time", "arguments": '{"zone": "CET"}'}},
 ]
 """What every model that calls tools calls."""
-
-
 SIGNATURE = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
 
 
@@ -200,6 +198,17 @@ async def usage_of_groq(x: Exchange) -> None:
     await x.end()
 
 
+async def calls_cut_off(x: Exchange) -> None:
+    """The longest answer ends inside the arguments of the second call."""
+    await x.start()
+    for index, call in enumerate(CALLS):
+        arguments = call["function"]["arguments"][: 8 if index else None]
+        await x.delta(
+            {"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": arguments}}]}
+        )
+    await x.stop("length")
+
+
 async def length(x: Exchange) -> None:
     await said(x, "length")
 
@@ -271,6 +280,14 @@ async def json_instead_of_sse(x: Exchange) -> None:
 
 async def json_tool_calls(x: Exchange) -> None:
     await x.completion({"role": "assistant", "content": None, "tool_calls": CALLS}, "tool_calls")
+
+
+async def thinking_call(x: Exchange) -> None:
+    """A call after a thought, which DeepSeek wants back."""
+    await x.start()
+    await x.delta({"content": None, "reasoning_content": THOUGHT})
+    await x.delta({"tool_calls": [{**CALLS[0], "index": 0}]})
+    await x.stop("tool_calls")
 
 
 async def signed_call(x: Exchange) -> None:

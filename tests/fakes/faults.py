@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from providers.usage import MAX_COUNT
 from tests.fakes.answers import THOUGHT, partial, said
 from tests.fakes.exchange import Exchange
 
@@ -188,6 +189,27 @@ async def odd_usage(x: Exchange) -> None:
     usage = '{"prompt_tokens": 1e999, "completion_tokens": -5, "total_tokens": "many"}'
     await x.data(f'{{"choices": [{{"delta": {{}}, "finish_reason": "stop"}}], "usage": {usage}}}')
     await x.end()
+
+
+async def counts(x: Exchange, tokens: int) -> None:
+    """An answer of so many tokens, by its usage, of a model that has a high price."""
+    await partial(x)
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}
+    await x.event(model="o1-pro", choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=usage)
+    await x.end()
+
+
+async def absurd_usage(x: Exchange) -> None:
+    await counts(x, 2**31 - 1)
+
+
+async def dear_usage(x: Exchange) -> None:
+    await counts(x, MAX_COUNT)
+
+
+async def broken_call(x: Exchange) -> None:
+    """In Gemini's own words: the model has not managed to call a tool."""
+    await said(x, "function_call_filter: MALFORMED_FUNCTION_CALL")
 
 
 async def odd_finish(x: Exchange) -> None:

@@ -1,6 +1,7 @@
 """From an answer's bytes to deltas and a verdict: the same however the bytes are cut."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ ROW = Provider(name="x", label="X", base_url="http://x/v1", model="m")
 WORDS = [{"choices": [{"delta": {"content": word}}]} for word in ("Grüße ", "🌍")]
 STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}], "model": "m-1"}
 USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+USAGE_FIELD = {"usage": USAGE["usage"]}
 CHOICE = {"message": {"role": "assistant", "content": "Grüße 🌍"}, "finish_reason": "stop"}
 WHOLE = json.dumps({"choices": [CHOICE], "usage": USAGE["usage"]}, ensure_ascii=False).encode()
 
@@ -67,11 +69,9 @@ def test_an_event_without_data_is_a_sign_of_life() -> None:
 @pytest.mark.parametrize(
     ("reported", "told"),
     [
-        ("STOP", "STOP"),
-        ("eos", "eos"),
-        ("tool_calls", "tool_calls"),
-        ("model_length", "length"),
-        ("MAX_TOKENS", "length"),
+        *((word, "stop") for word in ("STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE")),
+        *((word, "tool_calls") for word in ("tool_calls", "tool_use", "function_call")),
+        *((word, "length") for word in ("length", "model_length", "MAX_TOKENS")),
     ],
 )
 def test_it_knows_the_other_names_of_a_finish_reason(reported: str, told: str) -> None:
@@ -79,12 +79,14 @@ def test_it_knows_the_other_names_of_a_finish_reason(reported: str, told: str) -
     assert decode(events(*WORDS, last))[-1].finish_reason == told
 
 
-@pytest.mark.parametrize("reported", ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT", "refusal"])
+@pytest.mark.parametrize(
+    "reported", ["content_filter", "SAFETY", "PROHIBITED_CONTENT", "content_filter: PROHIBITED_CONTENT", "refusal"]
+)
 def test_it_knows_a_filter_by_its_other_names(reported: str) -> None:
     assert type(fails(events(*WORDS, {"choices": [{"finish_reason": reported}]}))) is errors.ContentFiltered
 
 
-@pytest.mark.parametrize("reported", ["error", "insufficient_system_resource", "abort"])
+@pytest.mark.parametrize("reported", ["error", "ERROR", "insufficient_system_resource", "abort"])
 def test_a_finish_reason_can_be_a_failure(reported: str) -> None:
     assert type(fails(events(*WORDS, {"choices": [{"delta": {}, "finish_reason": reported}]}))) is errors.ServerError
 
@@ -188,8 +190,14 @@ def test_reasoning_that_is_no_text_is_left_out() -> None:
         ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 9}, Usage(3, 2, 5, 3)),
         (
             {"prompt_tokens": 10**30, "completion_tokens": -5, "total_tokens": "many"},
-            Usage(MAX_COUNT, 0, MAX_COUNT),
+            None,
         ),
+        ({"prompt_tokens": MAX_COUNT, "completion_tokens": 0}, Usage(MAX_COUNT, 0, MAX_COUNT)),
+        *(
+            ({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, name: MAX_COUNT + 1}, None)
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+        ),
+        ({"prompt_tokens": MAX_COUNT, "completion_tokens": 1}, None),
     ],
 )
 @pytest.mark.parametrize("place", ["last chunk", "own chunk", "choice", "x_groq"])
@@ -229,10 +237,56 @@ def test_an_error_bears_the_providers_request_id() -> None:
     assert error.value.provider_request_id == "req_1"
 
 
-@pytest.mark.parametrize("reason", ["OTHER", "MALFORMED_FUNCTION_CALL"])
-def test_an_answer_that_broke_off_is_none_whatever_it_calls_that(reason: str) -> None:
-    error = fails(events(*WORDS, {"choices": [{"delta": {}, "finish_reason": reason}]}))
-    assert type(error) is errors.MalformedAnswer
+@pytest.mark.parametrize(
+    ("reported", "cause"),
+    [
+        ("OTHER", "other"),
+        ("MALFORMED_FUNCTION_CALL", "malformed_function_call"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", "malformed_function_call"),
+    ],
+)
+def test_an_answer_that_broke_off_is_none_whatever_it_calls_that(reported: str, cause: str) -> None:
+    last = {"choices": [{"delta": {}, "finish_reason": reported}], **USAGE_FIELD}
+    decoder = AnswerDecoder(ROW)
+    before = list(decoder.feed(events(*WORDS, last)))
+    assert ("".join(delta.text for delta in before), before[-1].usage) == ("Grüße 🌍", Usage(3, 2, 5))
+    with pytest.raises(errors.MalformedAnswer) as error:
+        list(decoder.close())
+    assert error.value.cause == f"finish reason {cause}"
+
+
+def test_a_finish_reason_that_nobody_knows_is_an_end() -> None:
+    last = {"choices": [{"delta": {}, "finish_reason": "Finished"}]}
+    assert decode(events(*WORDS, last))[-1].finish_reason == "finished"
+
+
+def test_a_word_for_none_is_no_finish_reason() -> None:
+    words = [{"choices": [{"delta": {"content": "yes"}, "finish_reason": reason}]} for reason in ("null", "", None)]
+    assert [delta.finish_reason for delta in decode(events(*words, STOP))] == [None, None, None, "stop"]
+    assert fails(events(*words)).cause == "the stream ended before the answer did"
+
+
+def calling(*calls: dict[str, Any], reason: str = "tool_calls", reasoning: str = "") -> bytes:
+    thought = [{"choices": [{"delta": {"reasoning_content": piece}}]} for piece in reasoning.split()]
+    pieces = [{"choices": [{"delta": {"tool_calls": [call]}}]} for call in calls]
+    return events(*thought, *pieces, {"choices": [{"delta": {}, "finish_reason": reason}]})
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_call_without_a_name_is_malformed_unless_the_answer_was_cut_off(name: Any) -> None:
+    calls = {"index": 0, "id": "a", "function": {"name": "f"}}, {"index": 1, "id": "b", "function": {"name": name}}
+    assert fails(calling(*calls)).cause == "a tool call without a name"
+    assert decode(calling(*calls, reason="length"))[-1].finish_reason == "length"
+
+
+def test_reasoning_stays_with_the_first_call_only_for_a_provider_that_wants_it_back() -> None:
+    calls = [{"index": i, "id": str(i), "function": {"name": "f", "arguments": "{}"}} for i in range(2)]
+    for wants in (False, True):
+        decoder = AnswerDecoder(replace(ROW, wants_reasoning=wants))
+        deltas = [*decoder.feed(calling(*calls, reasoning="a b")), *decoder.close()]
+        assert "".join(delta.reasoning for delta in deltas) == "ab"
+        extras = [call.extra for delta in deltas for call in delta.tool_calls]
+        assert extras == [{"reasoning_content": "ab"} if wants else None, None]
 
 
 def test_usage_may_come_beside_a_word() -> None:

@@ -284,6 +284,7 @@ def test_it_keeps_the_wait_that_a_provider_asks_for(row: Row, model: str, least:
         ("error-finish-bare", errors.ServerError),
         ("no-finish", errors.MalformedAnswer),
         ("done-without-finish", errors.MalformedAnswer),
+        ("broken-call", errors.MalformedAnswer),
         ("garbage", errors.MalformedAnswer),
         ("endless-event", errors.MalformedAnswer),
     ],
@@ -400,6 +401,25 @@ def test_the_messages_and_the_extra_parameters_go_as_they_are(row: Row, provider
     body = provider.last.body
     assert body["messages"] == messages
     assert {name: body[name] for name in extra} == extra
+
+
+def test_a_provider_that_wants_reasoning_back_gets_it_with_every_answer(row: Row, provider: Provider) -> None:
+    thinks = {**CALLS[0], "extra_content": {"reasoning_content": THOUGHT}}
+    messages: list[ChatMessage] = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [thinks, CALLS[1]]},
+        {"role": "tool", "content": "18 degrees", "tool_call_id": "call_1"},
+        {"role": "tool", "content": "noon", "tool_call_id": "call_2"},
+        {"role": "assistant", "content": "Warm."},
+        {"role": "assistant", "content": None, "tool_calls": CALLS},
+    ]
+    stream(replace(row, wants_reasoning=True), "tokens-1", messages=messages)
+    sent = provider.last.body["messages"]
+    assert [message.get("reasoning_content") for message in sent] == [None, THOUGHT, None, None, "", ""]
+    assert sent[1]["tool_calls"] == sent[5]["tool_calls"] == CALLS
+    assert [{**message, "reasoning_content": ""} for message in sent[2:4]] == [
+        {**message, "reasoning_content": ""} for message in messages[2:4]
+    ]
 
 
 def test_one_connection_serves_one_turn_after_the_other(row: Row, provider: Provider) -> None:

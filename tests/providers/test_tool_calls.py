@@ -1,11 +1,12 @@
 """The pieces of tool calls find their call, whatever a provider makes of the index."""
 
+import json
 from typing import Any
 
 import pytest
 
 from providers.base import ToolCallDelta
-from providers.tool_calls import MOST_CALLS, ToolCalls
+from providers.tool_calls import LONGEST_EXTRA, MOST_CALLS, MOST_NESTED, ToolCalls
 
 
 def call(index: Any = "none", id: Any = None, name: Any = None, arguments: Any = None) -> dict[str, Any]:
@@ -58,6 +59,16 @@ def test_another_name_is_another_call_when_there_are_no_ids() -> None:
     assert deltas == [ToolCallDelta(0, name="f", arguments="{}"), ToolCallDelta(1, name="g", arguments="{}")]
 
 
+@pytest.mark.parametrize("index", ["none", 0])
+def test_another_name_is_another_call_even_with_the_same_id(index: Any) -> None:
+    deltas = read(call(index, "a", "f", "{}"), call(index, "a", "g", "{"), call(index, "a", None, "}"))
+    assert [(delta.index, delta.name, delta.arguments) for delta in deltas] == [
+        (0, "f", "{}"),
+        (1, "g", "{"),
+        (1, "", "}"),
+    ]
+
+
 def test_an_id_may_come_late() -> None:
     assert read(call(0, None, "f"), call(0, "a")) == [ToolCallDelta(0, name="f"), ToolCallDelta(0, "a")]
 
@@ -72,6 +83,24 @@ def test_the_arguments_are_a_string(arguments: Any, text: str) -> None:
 
 def test_the_rest_is_made_fit_for_a_database() -> None:
     assert read(call(0, "a\x00", "f\ud83d"), call(1, 7, ["g"])) == [ToolCallDelta(0, "a", "f?"), ToolCallDelta(1)]
+
+
+SIGNED = {"google": {"thought_signature": "c2ln"}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "kept"),
+    [
+        (SIGNED, SIGNED),
+        *((odd, None) for odd in (None, {}, [], "x", 7)),
+        ({"x": "y" * LONGEST_EXTRA}, None),
+        ({"x": json.loads("[" * MOST_NESTED + "]" * MOST_NESTED)}, None),
+        ({"x": "a\x00"}, None),
+        ({"x": "a\ud83d"}, {"x": "a?"}),
+    ],
+)
+def test_what_comes_beside_a_call_is_kept_when_a_database_takes_it(extra: Any, kept: Any) -> None:
+    assert [delta.extra for delta in read({**call(0, "a", "f"), "extra_content": extra})] == [kept]
 
 
 def test_there_is_an_end_to_them() -> None:

@@ -4,7 +4,6 @@ import logging
 from typing import Any
 
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.log import log_response
 from ninja import NinjaAPI
@@ -14,6 +13,7 @@ from ninja.parser import Parser
 from pydantic_core import from_json
 
 from chatproject.apikeys.auth import ApiKeyAuth
+from chatproject.db import AWAY
 from chatproject.observability import context
 from chatproject.observability.api import router as debug_router
 from chatproject.openapi import as_problem_documents
@@ -96,9 +96,6 @@ def on_not_found(request: HttpRequest, error: Http404) -> HttpResponse:
     return Problem("not_found", "There is nothing with this id.").response(request)
 
 
-@api.exception_handler(OperationalError)
-@api.exception_handler(InterfaceError)
-@api.exception_handler(InternalError)
 def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     """The database is away: captured once, with an answer that says to come back. Its other errors are bugs of ours."""
     event_id = context.capture(error)
@@ -107,6 +104,10 @@ def on_database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     return Problem(
         "database_unavailable", "Try again later.", headers={"Retry-After": "5"}, sentry_event_id=event_id
     ).response(request)
+
+
+for away in AWAY:
+    api.exception_handler(away)(on_database_away)
 
 
 @api.exception_handler(Exception)

@@ -14,7 +14,7 @@ from conversations.answer import Answer
 from conversations.live import registry
 from conversations.models import MessageAttempt, Outcome, Status
 from conversations.patience import Patience
-from conversations.turn import Turn
+from conversations.turn import Turn, milliseconds
 from providers import breaker, errors, routing
 
 WHOLE = {"stop", "length", "tool_calls"}
@@ -134,8 +134,3 @@ def ended_as(turn: Turn | None = None) -> Status:
     if turn is not None and (turn.stopped or turn.interrupted):
         return Status.CANCELLED if turn.stopped else Status.INTERRUPTED
     return Status.INTERRUPTED if registry.closing else Status.CANCELLED
-
-
-def milliseconds(start: float, end: float) -> int:
-    """Between two time.perf_counter()."""
-    return round((end - start) * 1000)

@@ -14,7 +14,6 @@ from conversations.links import admin_url
 from conversations.models import MessageAttempt, Outcome, Status
 from conversations.turn import Turn
 from providers import errors
-from providers.base import strings_of
 from providers.pricing import cost_usd
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             "message_id": str(turn.id),
             "stream": turn.streaming,
             "prompt_messages": len(request.messages),
-            "prompt_chars": sum(len(text) for text in strings_of(request.messages)),
+            "prompt_chars": sum(len(text) for m in request.messages for text in privacy.strings_in(m["content"])),
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
         },
@@ -84,11 +83,12 @@ def summary(attempt: MessageAttempt) -> dict[str, Any]:
 def texts(turn: Turn) -> Iterator[str]:
     """What no error's text may repeat: the whole prompt, the answer so far, and what the conversation is called."""
     _, request = turn.asked
-    yield from strings_of(request.messages)
-    yield from strings_of(request.extra)
+    for message in request.messages:  # but for their roles and keys: those are words of every error
+        yield from privacy.strings_in([message["content"], message.get("tool_calls")])
+    yield from privacy.strings_in(dict(request.extra))
     yield turn.text
     yield turn.answer.reasoning
-    yield from strings_of(turn.answer.tool_calls)
+    yield from privacy.strings_in(turn.answer.tool_calls)
     yield turn.conversation.title
     yield turn.conversation.system_prompt
     yield from privacy.strings_in(turn.conversation.metadata)

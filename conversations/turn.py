@@ -98,4 +98,9 @@ class Turn:
 
     def since_start(self, moment: float) -> int:
         """Milliseconds."""
-        return round((moment - self.started) * 1000)
+        return milliseconds(self.started, moment)
+
+
+def milliseconds(start: float, end: float) -> int:
+    """Between two time.perf_counter()."""
+    return round((end - start) * 1000)

@@ -38,6 +38,29 @@ class Rating(models.TextChoices):
     DOWN = "down"
 
 
+class Assistant(models.Model):
+    """A preset that conversations start from. They take a copy: a later change of it leaves them as they are."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="assistants")
+    name = models.CharField(max_length=100)
+    description = models.TextField(blank=True)
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200)
+    system_prompt = models.TextField(blank=True)
+    parameters = models.JSONField(default=dict, blank=True)
+    """Of the turns: {"temperature": 0.2, "max_tokens": 500}, each where it is set."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="one_assistant_of_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="conversations")
@@ -46,6 +69,17 @@ class Conversation(models.Model):
     model = models.CharField(max_length=200)
     system_prompt = models.TextField(blank=True)
     metadata = models.JSONField(default=dict, blank=True)
+    parameters = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()), blank=True)
+    """What a turn has that names none: {"temperature": 0.2, "max_tokens": 500}."""
+    assistant = models.ForeignKey(Assistant, models.SET_NULL, null=True, related_name="conversations")
+    """The preset that it started from."""
+    forked_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="forks")
+    forked_at = models.UUIDField(null=True)
+    """The message of that conversation up to which, inclusive, this one is a copy."""
+    archived = models.BooleanField(default=False, db_default=False)
+    pinned = models.BooleanField(default=False, db_default=False)
+    deleted_at = models.DateTimeField(null=True)
+    """When its owner has deleted it; it can be restored until it is purged."""
     created_at = models.DateTimeField(auto_now_add=True)
     last_activity_at = models.DateTimeField("last activity", auto_now_add=True, db_index=True)
 
@@ -58,10 +92,30 @@ class Conversation(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["owner", "-id"], name="conversation_of_owner")]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="conversation_of_owner"),
+            models.Index(fields=["owner", "-id"], name="conversation_pinned", condition=models.Q(pinned=True)),
+            models.Index(fields=["owner", "-id"], name="conversation_archived", condition=models.Q(archived=True)),
+            models.Index(
+                fields=["deleted_at", "id"], name="conversation_deleted", condition=models.Q(deleted_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title or f"Conversation {self.pk}"
+
+
+class ConversationTag(models.Model):
+    conversation = models.ForeignKey(Conversation, models.CASCADE, related_name="tag_rows", db_index=False)
+    name = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [models.Index(fields=["name", "conversation"], name="conversations_of_tag")]
+        constraints = [models.UniqueConstraint(fields=["conversation", "name"], name="one_tag_of_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Message(models.Model):
@@ -101,6 +155,12 @@ class Message(models.Model):
     lease_until = models.DateTimeField(null=True)
     cancel_requested = models.BooleanField(default=False, db_default=False)
     """Whether somebody wants the running turn to end; the worker that runs it looks."""
+    superseded_by = models.UUIDField(null=True)
+    """The answer that was made in its place. No part of the history any more."""
+    copied_from = models.UUIDField(null=True)
+    """In a fork: the message that it is a copy of."""
+    detached = models.BooleanField(default=False, db_default=False)
+    """Whether its turn goes on when its reader leaves, and its events are kept for others."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -167,3 +227,72 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rating} for message {self.message_id}"
+
+
+class EventBatch(models.Model):
+    """Server-sent events of a detached turn, as they went out, for those who read them later or elsewhere."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="event_batches", db_index=False)
+    first = models.PositiveIntegerField()
+    last = models.PositiveIntegerField()
+    """The numbers of the first and the last event in it, both inclusive."""
+    data = models.TextField()
+    """The events, encoded."""
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ["message", "first"]
+        constraints = [models.UniqueConstraint(fields=["message", "first"], name="one_batch_of_first_event")]
+
+    def __str__(self) -> str:
+        return f"events {self.first} to {self.last}"
+
+
+class IdempotentRequest(models.Model):
+    """A POST with an Idempotency-Key, and what became of it."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    """SHA-256 of method, path and body, in hex."""
+    message_id = models.UUIDField(null=True)
+    """The answer of the turn that it began."""
+    status = models.PositiveSmallIntegerField(null=True)
+    """Of its response; null while it is under way."""
+    headers = models.JSONField(default=dict)
+    body = models.TextField(blank=True)
+    lease_until = models.DateTimeField()
+    """Until when it counts as under way, unless its turn says otherwise."""
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_request_of_idempotency_key")]
+
+    def __str__(self) -> str:
+        return f"request {self.pk}"
+
+
+class TurnStatistics(models.Model):
+    """The turns of a user, added up. `bucket` tells them by their time to first token, for the percentiles of that."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField()
+    """In UTC."""
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200)
+    bucket = models.SmallIntegerField()
+    turns = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    cancelled = models.PositiveIntegerField(default=0)
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
+    completion_tokens = models.PositiveBigIntegerField(default=0)
+    cost_usd = models.DecimalField(max_digits=16, decimal_places=8, default=0)
+
+    class Meta:
+        verbose_name_plural = "turn statistics"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "day", "provider", "model", "bucket"], name="one_row_of_statistics")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.provider} {self.model}"

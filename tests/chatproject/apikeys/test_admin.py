@@ -1,6 +1,8 @@
-"""API keys in the admin: made, shown once, revoked."""
+"""API keys in the admin: made, rotated, shown once, limited, revoked."""
 
 import re
+from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,8 +12,9 @@ from django.core import serializers
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from chatproject.apikeys import ledger
 from chatproject.apikeys.auth import authenticate
-from chatproject.apikeys.models import ApiKey
+from chatproject.apikeys.models import LIMITS, ApiKey, LedgerEntry
 
 LIST = "/admin/apikeys/apikey/"
 ADD = f"{LIST}add/"
@@ -34,7 +37,7 @@ def issue(user: User, name: str = "laptop") -> tuple[ApiKey, str]:
 
 def create(client: Client, user: User, name: str = "laptop") -> str:
     """Creates a key in the admin and returns it as the page shows it."""
-    response = client.post(ADD, {"name": name, "user": user.pk})
+    response = client.post(ADD, {"name": name, "user": user.pk, "scopes": ["chat", "read"]})
     assert response.status_code == 200
     page = response.content.decode()
     found = KEY.search(page)
@@ -51,10 +54,10 @@ def column(client: Client, name: str) -> list[str]:
 # --- creating
 
 
-def test_the_form_asks_for_name_and_user_only(admin_client: Client) -> None:
+def test_the_form_asks_for_no_secret(admin_client: Client) -> None:
     page = admin_client.get(ADD).content.decode()
     fields = set(re.findall(r'<(?:input|select|textarea)[^>]* name="(\w+)"', page))
-    assert fields == {"csrfmiddlewaretoken", "name", "user", "_save"}
+    assert fields == {"csrfmiddlewaretoken", "name", "user", "_save", "scopes", "expires_at_0", "expires_at_1", *LIMITS}
 
 
 def test_a_created_key_opens_the_api_for_its_user(admin_client: Client, owner: User) -> None:
@@ -68,7 +71,7 @@ def test_a_created_key_opens_the_api_for_its_user(admin_client: Client, owner: U
 def test_the_key_is_shown_once_and_kept_nowhere(
     admin_client: Client, owner: User, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    response = admin_client.post(ADD, {"name": "laptop", "user": owner.pk})
+    response = admin_client.post(ADD, {"name": "laptop", "user": owner.pk, "scopes": ["chat"]})
     plain = KEY.findall(response.content.decode())[0]
     secret = plain.split("_")[2]
     assert "no-store" in response.headers["Cache-Control"]
@@ -87,7 +90,7 @@ def test_the_key_is_shown_once_and_kept_nowhere(
 
 
 def test_the_name_of_a_new_key_is_never_markup(admin_client: Client, owner: User) -> None:
-    response = admin_client.post(ADD, {"name": "<script>alert(1)</script>", "user": owner.pk})
+    response = admin_client.post(ADD, {"name": "<script>alert(1)</script>", "user": owner.pk, "scopes": ["chat"]})
     page = response.content.decode()
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>" not in page  # the admin's own have attributes
@@ -104,21 +107,21 @@ def test_the_creation_is_in_the_admins_log(admin_client: Client, owner: User) ->
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101])
 def test_it_refuses_a_bad_name(admin_client: Client, owner: User, name: str) -> None:
-    response = admin_client.post(ADD, {"name": name, "user": owner.pk})
+    response = admin_client.post(ADD, {"name": name, "user": owner.pk, "scopes": ["chat"]})
     assert "Please correct the error below" in response.content.decode()
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("user", ["", "987654"])
 def test_it_refuses_a_user_who_is_not_there(admin_client: Client, user: str) -> None:
-    response = admin_client.post(ADD, {"name": "laptop", "user": user})
+    response = admin_client.post(ADD, {"name": "laptop", "user": user, "scopes": ["chat"]})
     assert "Please correct the error below" in response.content.decode()
     assert not ApiKey.objects.exists()
 
 
 def test_it_refuses_a_user_whose_key_would_not_work(admin_client: Client) -> None:
     gone = User.objects.create(username="gone", is_active=False)
-    response = admin_client.post(ADD, {"name": "laptop", "user": gone.pk})
+    response = admin_client.post(ADD, {"name": "laptop", "user": gone.pk, "scopes": ["chat"]})
     assert "This user is not active" in response.content.decode()
     assert not ApiKey.objects.exists()
 
@@ -172,17 +175,94 @@ def test_the_list_asks_the_database_as_often_for_50_keys_as_for_5(
 # --- afterwards
 
 
-def test_not_even_a_superuser_can_edit_a_key(admin_client: Client, owner: User) -> None:
+def test_not_even_a_superuser_can_give_a_key_to_another_user(admin_client: Client, owner: User) -> None:
     key, plain = issue(owner)
     page = admin_client.get(f"{LIST}{key.pk}/change/").content.decode()
-    assert 'name="_save"' not in page
     assert not re.search(r'<(input|select)[^>]* name="(name|user)"', page)
     assert key.key_hash not in page
-    changed = admin_client.post(f"{LIST}{key.pk}/change/", {"name": "changed", "user": key.user_id})
-    assert changed.status_code == 403
+    other = User.objects.create(username="other")
+    admin_client.post(f"{LIST}{key.pk}/change/", {"name": "changed", "user": other.pk, "scopes": ["chat"]})
     found = authenticate(plain)
     assert found is not None
-    assert found.name == "laptop"
+    assert (found.name, found.user, found.scopes) == ("laptop", owner, ["chat"])
+
+
+def test_scopes_expiry_and_limits_can_be_changed(admin_client: Client, owner: User) -> None:
+    key, plain = issue(owner)
+    form = {"scopes": ["read"], "expires_at_0": "2999-01-01", "expires_at_1": "00:00", "budget_day_usd": "2.5"}
+    admin_client.post(f"{LIST}{key.pk}/change/", form)
+    found = authenticate(plain)
+    assert found is not None
+    assert (found.scopes, found.budget_day_usd, found.tokens_per_minute) == (["read"], Decimal("2.5"), None)
+    assert found.expires_at is not None
+    for wrong in ({"scopes": []}, {"scopes": ["read"], "budget_day_usd": "-1"}):
+        assert "errorlist" in admin_client.post(f"{LIST}{key.pk}/change/", wrong).content.decode()
+
+
+def rotate(client: Client, *keys: ApiKey) -> str:
+    """Rotates in the admin and returns the page that follows."""
+    chosen = {"action": "rotate", "_selected_action": [str(key.pk) for key in keys]}
+    return client.post(LIST, chosen, follow=True).content.decode()
+
+
+def test_a_rotated_key_is_shown_once_and_the_old_one_works_on(admin_client: Client, owner: User) -> None:
+    key, old = issue(owner)
+    page = rotate(admin_client, key)
+    found = KEY.search(page)
+    assert found
+    assert page.count(found[0].split("_")[2]) == 1
+    assert authenticate(found[0]) == authenticate(old) == key
+    assert LogEntry.objects.get().get_change_message() == "Rotated."
+    assert sorted(column(admin_client, "state")) == ["Active", "Replaced"]
+    assert found[0].split("_")[2] not in admin_client.get(LIST).content.decode()
+
+
+def test_only_one_key_that_lives_can_be_rotated(admin_client: Client, owner: User) -> None:
+    (one, _), (two, _) = issue(owner, "one"), issue(owner, "two")
+    two.revoke()
+    for chosen in ((one, two), (two,)):
+        page = rotate(admin_client, *chosen)
+        assert "Choose one key" in page
+        assert not KEY.search(page)
+    assert ApiKey.objects.count() == 2
+
+
+def test_a_replaced_secret_has_nothing_to_change(admin_client: Client, owner: User) -> None:
+    key, old = issue(owner)
+    rotate(admin_client, key)
+    replaced = ApiKey.objects.get(prefix=old.split("_")[1])
+    assert admin_client.post(f"{LIST}{replaced.pk}/change/", {"scopes": ["chat"]}).status_code == 403
+
+
+def test_a_key_shows_what_it_has_spent_and_its_entries(admin_client: Client, owner: User) -> None:
+    key, _ = issue(owner)
+    ApiKey.objects.update(budget_day_usd=9)
+    key.refresh_from_db()
+    spent, held = uuid4(), uuid4()
+    for turn in (spent, held):
+        ledger.reserve(key, turn, 1, Decimal("0.5"))
+    ledger.settle(spent, 1, Decimal("0.25"))
+    page = admin_client.get(f"{LIST}{key.pk}/change/").content.decode()
+    assert page.count("$0.2500, and $0.5000 reserved by turns under way") == 2
+    [address] = re.findall(r'href="([^"]*key__id__exact=[^"]*)"', page)
+    entries = admin_client.get(address).content.decode()
+    assert str(spent) in entries
+    assert str(held) in entries
+    assert "0.25" in entries
+
+
+def test_nobody_can_change_the_ledger(admin_client: Client, owner: User) -> None:
+    key, _ = issue(owner)
+    ApiKey.objects.update(budget_day_usd=9)
+    key.refresh_from_db()
+    turn = uuid4()
+    ledger.reserve(key, turn, 1, Decimal("0.5"))
+    entries = "/admin/apikeys/ledgerentry/"
+    assert admin_client.get(f"{entries}{turn}/change/").status_code == 200
+    for address in (f"{entries}add/", f"{entries}{turn}/change/", f"{entries}{turn}/delete/"):
+        assert admin_client.post(address, {"cost": 0, "post": "yes"}).status_code == 403
+    admin_client.post(f"{LIST}{key.pk}/delete/", {"post": "yes"})
+    assert LedgerEntry.objects.count() == ApiKey.objects.count() == 1, "what was spent cannot be deleted with its key"
 
 
 def revoke(client: Client, *keys: ApiKey) -> str:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from chatproject.apikeys.auth import authenticate
 from chatproject.apikeys.models import ApiKey
@@ -58,6 +59,24 @@ def test_it_finds_the_key_and_its_user(owner: User) -> None:
 def test_it_refuses_everything_but_the_whole_key(owner: User, change: object) -> None:
     _, plain = ApiKey.objects.issue(user=owner, name="laptop")
     assert authenticate(change(plain)) is None  # type: ignore[operator]
+
+
+def test_a_wrong_secret_takes_the_path_of_an_unknown_prefix(
+    owner: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """So that no timing tells which prefixes there are."""
+    _, plain = ApiKey.objects.issue(user=owner, name="laptop")
+    for wrong in (plain[:-1] + "-", "ck_unknown0_" + plain[12:]):
+        with django_assert_num_queries(1) as asked:
+            assert ApiKey.objects.find(wrong) is None
+        assert "key_hash" in asked.captured_queries[0]["sql"].split("WHERE")[1]
+
+
+def test_it_refuses_an_expired_key(owner: User) -> None:
+    key, plain = ApiKey.objects.issue(user=owner, name="laptop", expires_at=timezone.now() + timedelta(minutes=1))
+    assert authenticate(plain) == key
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert authenticate(plain) is None
 
 
 def test_it_refuses_a_revoked_key(owner: User) -> None:

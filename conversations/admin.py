@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from conversations import assistants_admin as assistants_admin  # registers its page
 from conversations import edits, transcript
 from conversations.models import Conversation, Feedback, Message, MessageAttempt, Rating, Status
+from conversations.search import finding
 
 admin.site.site_header = admin.site.site_title = "AI chat"
 admin.site.index_title = "Administration"
@@ -55,6 +57,19 @@ class FeedbackFilter(admin.SimpleListFilter):
         return queryset.filter(pk__in=Feedback.objects.filter(rating=rating).values("message__conversation"))
 
 
+class DeletedFilter(admin.SimpleListFilter):
+    title = "deleted by its owner"
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes, not purged yet"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(deleted_at__isnull=self.value() == "no")
+
+
 @admin.register(Conversation)
 class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
@@ -65,9 +80,11 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "message_count",
         "token_count",
         "failures",
+        "state",
         "activity",
     )
-    list_filter = ("provider", OutcomeFilter, FeedbackFilter, "last_activity_at")
+    list_filter = ("provider", OutcomeFilter, FeedbackFilter, DeletedFilter, "archived", "last_activity_at")
+    actions = ("restore",)
     list_select_related = ("owner",)
     list_per_page = 50
     show_full_result_count = False
@@ -75,15 +92,25 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("-last_activity_at",)
     # Ids are what an error answer or a Sentry event names.
     search_fields = (
-        "title",
-        "messages__content",
-        "=owner__username",
         "=id",
         "=messages__request_id",
         "=messages__trace_id",
         "=messages__sentry_event_id",
     )
-    search_help_text = "Words of the title or of a message; a user name; a conversation, request, trace or event id."
+    search_help_text = (
+        'Words of a title or of a message, "phrases" in quotes; or a user name; or a conversation, request, trace or '
+        "event id."
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
+    ) -> tuple[QuerySet[Conversation], bool]:
+        """By words and user names; by ids only when nothing has these, since to look for a request's reads every
+        message."""
+        by_words = Q(pk__in=finding.conversations(search_term)) | Q(owner__username__iexact=search_term)
+        if search_term and (found := queryset.filter(by_words)).exists():
+            return found, False
+        return super().get_search_results(request, queryset, search_term)
 
     change_form_template = "admin/conversations/conversation/transcript.html"
 
@@ -104,6 +131,11 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
         edits.delete_conversations(list(queryset.values_list("pk", flat=True)))
+
+    @admin.action(description="Restore selected conversations that their owners deleted", permissions=["delete"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> None:
+        count = edits.restore_conversations(list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"Restored {count} conversations.", messages.SUCCESS)
 
     def get_deleted_objects(
         self, objs: Iterable[Any], request: HttpRequest
@@ -140,3 +172,9 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="last activity", ordering="last_activity_at")
     def activity(self, conversation: Conversation) -> str:
         return date_format(timezone.localtime(conversation.last_activity_at), "Y-m-d H:i")
+
+    @admin.display(description="state", ordering="deleted_at")
+    def state(self, conversation: Conversation) -> SafeString | str:
+        if conversation.deleted_at is not None:
+            return format_html('<strong class="deleted">{}</strong>', "Deleted")
+        return ", ".join(word for word in ("archived", "pinned") if getattr(conversation, word)).capitalize()

@@ -44,17 +44,24 @@ def size_of_json(value: object) -> int:
 
 
 def window(
-    conversation_id: UUID | None, new: list[ChatMessage], budget: int, *, provider: str, images: bool
+    conversation_id: UUID | None,
+    new: list[ChatMessage],
+    budget: int,
+    *,
+    provider: str,
+    images: bool,
+    before: UUID | None = None,
 ) -> list[ChatMessage]:
     """What goes to `provider` of a conversation, oldest first: `new`, and as much of what is before it as fits into
     `budget` tokens, at most MAX_MESSAGES. Reads the database; None is a conversation with nothing in it.
+    `before` is the first of `new`, where they are stored already.
 
     Without `images`, or when there are MAX_IMAGES newer ones, a text stands for an image.
     """
     if conversation_id is None:
         return fit(new, budget)
     allowed = MAX_IMAGES - sum(images_in(message["content"]) for message in new) if images else 0
-    rows = Rows(conversation_id, provider, allowed)
+    rows = Rows(conversation_id, provider, allowed, before)
     past = upto(until_calls(rows, new), budget - sum(map(size_of, new)))
     if past and all(message["role"] != Role.USER for message in past):
         past += rows.question()  # so much came of it that it is far away
@@ -87,9 +94,12 @@ class Rows:
     those that go along: they are large.
     """
 
-    def __init__(self, conversation_id: UUID, provider: str, images: int) -> None:
+    def __init__(self, conversation_id: UUID, provider: str, images: int, before: UUID | None = None) -> None:
         # No answer under way is part of it: there is none, or it is the one that this is read for.
         rows = Message.objects.filter(conversation=conversation_id).exclude(status=Status.STREAMING)
+        rows = rows.filter(superseded_by__isnull=True)
+        if before is not None:
+            rows = rows.filter(pk__lt=before)
         self._rows = rows.annotate(plain=Q(parts__isnull=True)).order_by("-id")
         self._provider = provider
         self._images = images

@@ -3,29 +3,54 @@
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db.models import prefetch_related_objects
 
 from chatproject.pagination import page
 from chatproject.problems import Problem
 from conversations.models import Conversation, Message, MessageAttempt, Role
 
 
-def conversation_of(owner: User, conversation_id: UUID, *, lock: bool = False) -> Conversation:
-    """The owner's conversation. Raises Problem `conversation_not_found`, also for somebody else's.
+def conversation_of(owner: User, conversation_id: UUID, *, lock: bool = False, deleted: bool = False) -> Conversation:
+    """The owner's conversation; one that they have deleted only if `deleted` says so.
 
     `lock` keeps a turn's start and a deletion apart until the transaction ends (SQLite has one writer anyway).
+    Raises Problem `conversation_not_found`, also for somebody else's.
     """
-    rows = Conversation.objects.select_for_update() if lock else Conversation.objects.all()
-    found = rows.filter(pk=conversation_id, owner=owner).first()
+    found = _find(owner, conversation_id, lock=lock, deleted=deleted)
     if found is None:
         raise Problem("conversation_not_found", "You have no conversation with this id.")
     return found
 
 
+def _find(owner: User, conversation_id: UUID, *, lock: bool, deleted: bool = False) -> Conversation | None:
+    rows = Conversation.objects.select_for_update() if lock else Conversation.objects.all()
+    if not deleted:
+        rows = rows.filter(deleted_at__isnull=True)
+    return rows.filter(pk=conversation_id, owner=owner).first()
+
+
+def with_tags(conversation: Conversation) -> Conversation:
+    """The same, ready to be shown: async code may not load anything."""
+    prefetch_related_objects([conversation], "tag_rows")
+    return conversation
+
+
+def read_conversation(owner: User, conversation_id: UUID) -> Conversation:
+    """Raises as `conversation_of` does."""
+    return with_tags(conversation_of(owner, conversation_id))
+
+
 def messages_page(
-    owner: User, conversation_id: UUID, limit: int, cursor: str | None
+    owner: User, conversation_id: UUID, limit: int, cursor: str | None, *, superseded: bool = False
 ) -> tuple[list[Message], str | None]:
+    """Oldest first; `superseded`: with the answers that others were made in place of.
+
+    Raises Problem `conversation_not_found` or `invalid_cursor`.
+    """
     conversation_of(owner, conversation_id)
     messages = Message.objects.filter(conversation=conversation_id)
+    if not superseded:
+        messages = messages.filter(superseded_by__isnull=True)
     return page(messages, limit=limit, cursor=cursor, newest_first=False)
 
 
@@ -35,15 +60,30 @@ def answer_of(owner: User, conversation_id: UUID, message_id: UUID, *, lock: boo
     Raises Problem `message_not_found`, also for somebody else's; `invalid_request` for a message that is no answer.
     """
     # The conversation's row: it is what the API's deletion and the retention lock.
-    rows = Conversation.objects.select_for_update() if lock else Conversation.objects.all()
-    mine = rows.filter(pk=conversation_id, owner=owner).first()
-    message = mine and Message.objects.filter(conversation=mine, pk=message_id).first()
-    if not message:
-        raise Problem("message_not_found", "You have no message with this id in a conversation with that id.")
-    if message.role != Role.ASSISTANT:
-        wrong = [{"field": "message_id", "message": "is not an assistant's message"}]
-        raise Problem("invalid_request", "message_id: is not an assistant's message.", errors=wrong)
+    mine = _find(owner, conversation_id, lock=lock)
+    if mine is None:
+        raise no_message()
+    return must_be(message_in(mine, message_id), Role.ASSISTANT)
+
+
+def message_in(conversation: Conversation, message_id: UUID) -> Message:
+    """Raises Problem `message_not_found`."""
+    message = Message.objects.filter(conversation=conversation, pk=message_id).first()
+    if message is None:
+        raise no_message()
     return message
+
+
+def must_be(message: Message, role: Role) -> Message:
+    """Raises `invalid_request` when the message has another role."""
+    if message.role != role:
+        wrong = f"is not {'an' if role == Role.ASSISTANT else 'a'} {role}'s message"
+        raise Problem("invalid_request", f"message_id: {wrong}.", errors=[{"field": "message_id", "message": wrong}])
+    return message
+
+
+def no_message() -> Problem:
+    return Problem("message_not_found", "You have no message with this id in a conversation with that id.")
 
 
 def attempts_of(owner: User, conversation_id: UUID, message_id: UUID) -> list[MessageAttempt]:

@@ -38,6 +38,8 @@ class Entry:
     measures: list[tuple[str, str]]
     ids: list[tuple[str, str]]
     silence: str
+    superseded: bool
+    """Whether another answer was made in its place."""
     pictures: list[Picture]
     attempts: list[MessageAttempt]
     """When one of them was no success."""
@@ -48,7 +50,7 @@ class Entry:
 
 def facts(conversation: Conversation) -> list[tuple[str, str]]:
     """The conversation itself: label and value."""
-    return [
+    values = [
         ("Owner", str(conversation.owner)),
         ("Provider", conversation.provider),
         ("Model", conversation.model),
@@ -58,7 +60,14 @@ def facts(conversation: Conversation) -> list[tuple[str, str]]:
         ("Tokens", f"{conversation.token_count:,}"),
         ("Failures", f"{conversation.failure_count:,}"),
         ("Cost", dollars(conversation.cost_usd) or "No price is known"),
+        ("Parameters", ", ".join(f"{name} {value}" for name, value in conversation.parameters.items())),
+        ("Tags", ", ".join(tag.name for tag in conversation.tag_rows.order_by("pk"))),
+        ("Assistant", str(conversation.assistant or "")),
+        ("Archived", "Yes" if conversation.archived else ""),
+        ("Pinned", "Yes" if conversation.pinned else ""),
+        ("Deleted by its owner", moment(conversation.deleted_at) if conversation.deleted_at else ""),
     ]
+    return [(label, value) for label, value in values if value]
 
 
 def metadata(conversation: Conversation) -> str:
@@ -101,6 +110,7 @@ def entry(message: Message, room: int) -> Entry:
         measures=measures(message) if answered else [],
         ids=ids(message) if answered else call_id(message),
         silence=silence(message),
+        superseded=message.superseded_by is not None,
         pictures=pictures(message.parts, room),
         attempts=attempts_worth_telling(message),
         event_url=event_url(message.sentry_event_id),
@@ -145,6 +155,7 @@ def measures(message: Message) -> list[tuple[str, str]]:
 def ids(message: Message) -> list[tuple[str, str]]:
     """Under which names the log and Sentry know the turn."""
     values = (
+        ("Copy of", str(message.copied_from or "")),
         ("Request", message.request_id),
         ("Trace", message.trace_id),
         ("Sentry event", message.sentry_event_id),
@@ -153,8 +164,9 @@ def ids(message: Message) -> list[tuple[str, str]]:
 
 
 def call_id(message: Message) -> list[tuple[str, str]]:
-    """Of a tool's result: which call it answers."""
-    return [("Call", message.tool_call_id)] if message.tool_call_id else []
+    """Of a tool's result: which call it answers; of a copy: what it is a copy of."""
+    values = ("Call", message.tool_call_id), ("Copy of", str(message.copied_from or ""))
+    return [(label, value) for label, value in values if value]
 
 
 def tokens(message: Message) -> str:

@@ -138,6 +138,14 @@ class Migration(migrations.Migration):
             name='assistant',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='conversations', to='conversations.assistant'),
         ),
+        migrations.RemoveIndex(
+            model_name='conversation',
+            name='conversation_of_owner',
+        ),
+        migrations.AddIndex(
+            model_name='conversation',
+            index=models.Index(condition=models.Q(('archived', False), ('deleted_at__isnull', True)), fields=['owner', '-id'], name='conversation_shown'),
+        ),
         migrations.AddIndex(
             model_name='conversation',
             index=models.Index(condition=models.Q(('pinned', True)), fields=['owner', '-id'], name='conversation_pinned'),

@@ -1,80 +1,75 @@
 """A turn as server-sent events: created, delta (and reasoning, when asked for)..., then completed or failed."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
-from json.encoder import encode_basestring  # json.dumps makes an encoder for each token
 
 from django.http import StreamingHttpResponse
-from ninja.responses import NinjaJSONEncoder
 
-from chatproject.problems import Problem
-from conversations import turns
-from conversations.documents import MessageOut
+from conversations import encoding, turns
+from conversations.encoding import DELTA, PING, REASONING, delta, encode
+from conversations.keeping import Keeper
+from conversations.outbox import PING_SECONDS, Outbox
 from conversations.turn import Turn
+from providers.base import ToolCallDelta
 
-PING_SECONDS = 15.0
-"""The longest silence on an open stream: proxies close quieter ones."""
+CONTENT_TYPE = "text/event-stream"
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-class Mailbox:
-    """Events on their way from the turn to its reader, as they go out. The reader gets all that are ready at once."""
+class Mailbox(Outbox):
+    """Events on their way from the turn to its reader, as they go out."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.number = 0
         """Of the last event, of which 0 is message.created."""
-        self._events: list[bytes] = []
-        self._closed = False
-        self._ready: asyncio.Future[None] | None = None
 
     def text(self, piece: str) -> None:
-        self._put("message.delta", piece)
+        self._put(DELTA, piece)
 
     def reasoning(self, piece: str) -> None:
-        self._put("message.reasoning", piece)
+        self._put(REASONING, piece)
+
+    def tool_calls(self, pieces: tuple[ToolCallDelta, ...]) -> None:
+        """They come with the whole message."""
+
+    def leave(self) -> None:
+        """The reader has gone."""
 
     def _put(self, event: str, piece: str) -> None:
         self.number += 1
-        self._events.append(encode(event, self.number, f'{{"delta": {encode_basestring(piece)}}}'))
-        self._wake()
+        self.put(encode(event, self.number, delta(piece)))
 
-    def close(self) -> None:
-        self._closed = True
-        self._wake()
 
-    async def take(self, seconds: float) -> bytes | None:
-        """What has come; empty after `seconds` of silence, None at the end."""
-        if not self._events and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._ready = loop.create_future()
-            alarm = loop.call_later(seconds, self._wake)
-            try:
-                await self._ready
-            finally:
-                alarm.cancel()
-                self._ready = None
-        if self._closed and not self._events:
-            return None
-        events, self._events = self._events, []
-        return b"".join(events)
+class KeptMailbox(Mailbox):
+    """One whose events are kept, whether there is a reader or not."""
 
-    def _wake(self) -> None:
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_result(None)
+    def __init__(self, keeper: Keeper) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._read = True
+
+    def put(self, data: bytes) -> None:
+        self._keeper.add(data)
+        if self._read:
+            super().put(data)
+
+    def leave(self) -> None:
+        self._read = False
+        self._data.clear()
 
 
 class EventStream(StreamingHttpResponse):
-    """Runs the turn in a task of its own and sends its events. A reader who leaves cancels the turn."""
+    """Runs the turn in a task of its own and sends its events. A reader who leaves cancels the turn, unless that is
+    detached."""
 
     def __init__(self, turn: Turn) -> None:
-        super().__init__(
-            content_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        )
+        super().__init__(content_type=CONTENT_TYPE, headers=HEADERS)
         self.on_end: Callable[[], None] = lambda: None
         self._turn = turn
-        self._mailbox = Mailbox()
+        self._mailbox = KeptMailbox(turn.keeper) if turn.keeper else Mailbox()
         # The event shows the message as it was before the turn began to fill it in.
-        self._created = encode("message.created", 0, document(turn))
+        self._created = encoding.created(turn.message)
         self._task = asyncio.create_task(turns.run(turn, self._mailbox))
         self._task.add_done_callback(lambda _: self._mailbox.close())
 
@@ -86,27 +81,14 @@ class EventStream(StreamingHttpResponse):
         try:
             yield self._created
             while (events := await self._mailbox.take(PING_SECONDS)) is not None:
-                yield events or b": ping\n\n"
-            yield self._last(self._mailbox.number + 1, await self._task)
+                yield events or PING
+            problem = await self._task
+            yield encoding.last(self._mailbox.number + 1, self._turn.message, problem)
         finally:
+            self._mailbox.leave()
             try:
                 if not self._task.done():
                     self._task.cancel()
                     await asyncio.wait({self._task})
             finally:  # whoever cancels again need not wait
                 self.on_end()
-
-    def _last(self, number: int, problem: Problem | None) -> bytes:
-        if problem is None:
-            return encode("message.completed", number, document(self._turn))
-        failure = problem.document(self._turn.message.request_id)
-        return encode("message.failed", number, json.dumps(failure, ensure_ascii=False))
-
-
-def document(turn: Turn) -> str:
-    """The message as the JSON endpoints show it, to the digit."""
-    return json.dumps(MessageOut.from_orm(turn.message).dict(), cls=NinjaJSONEncoder)
-
-
-def encode(event: str, number: int, data: str) -> bytes:
-    return f"event: {event}\nid: {number}\ndata: {data}\n\n".encode()

@@ -13,6 +13,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from chatproject.apikeys import ledger
+from chatproject.problems import Problem
 from conversations import lookup
 from conversations.models import Message, Status
 
@@ -25,18 +27,44 @@ DEAD: dict[str, Any] = {"status": Status.INTERRUPTED, "error_code": "interrupted
 
 def unwanted(live: Collection[UUID]) -> set[UUID]:
     """Of the live turns, those that somebody wants to end: cancelled, or deleted with their conversation."""
-    rows = Message.objects.filter(pk__in=live).values_list("pk", "cancel_requested")
+    kept = Message.objects.filter(pk__in=live, conversation__deleted_at__isnull=True)
+    rows = kept.values_list("pk", "cancel_requested")
     found = dict(rows)
     return {turn for turn in live if found.get(turn, True)}
 
 
-def keep_alive(live: Collection[UUID], texts: dict[UUID, str]) -> None:
-    """Extends the leases of the live turns, and saves the texts so far that are new: {message id: text}."""
+def take_over_dead_turn(messages: QuerySet[Message]) -> None:
+    """Ends the live turn among these messages of one conversation when its lease has run out; raises Problem
+    `turn_in_progress` when it has not.
+    """
+    turn = messages.filter(status=Status.STREAMING).first()
+    if turn is None:
+        return
+    if turn.live:
+        raise busy()
+    Message.objects.filter(pk=turn.pk, status=Status.STREAMING).update(**DEAD)
+
+
+def busy() -> Problem:
+    return Problem(
+        "turn_in_progress",
+        "Wait for the running turn of this conversation to end, or use another conversation.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def keep_alive(live: Collection[UUID], texts: dict[UUID, str], metered: Collection[UUID] = ()) -> None:
+    """Extends the leases of the live turns, and saves the texts so far that are new: {message id: text}.
+
+    Of the turns of `metered`, stored or not, the lease in the ledger is extended as well.
+    """
     running = Message.objects.filter(status=Status.STREAMING)
     with transaction.atomic():
         running.filter(pk__in=live).update(lease_until=timezone.now() + LEASE)
         for message_id, text in sorted(texts.items()):  # sorted: in the order in which others lock them
             running.filter(pk=message_id).update(content=text)
+        if metered:
+            ledger.keep_alive(metered)
 
 
 def dead_turns() -> QuerySet[Message]:

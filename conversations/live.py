@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import Error as DatabaseError
@@ -15,7 +15,9 @@ from chatproject import db
 from chatproject.db import AWAY
 from chatproject.observability import context, metrics
 from chatproject.problems import Problem
-from conversations import leases
+from conversations import idempotent, kept_events, leases
+from conversations.keeping import Keeper
+from conversations.search import indexing
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +27,27 @@ LOOK = 0.4
 SAVE = 0.8
 """Seconds between two saves of the partial texts. With the time that a save takes: what a `kill -9` may cost."""
 
+KEEP = 0.25
+"""Seconds between two writes of the events of detached turns."""
+
+CLEAN = 60.0
+"""Seconds between two looks for what is kept no longer."""
+
+CLEANED = 20
+"""Batches that one look deletes at most."""
+
 SWEEP = 2.0
 """Seconds between two looks for turns that other workers have left behind."""
 
+
+INDEX = 1.0
+"""Seconds between two looks for messages and titles that the search does not know yet."""
+
+INDEXING = 0.3
+"""Seconds after which one of these leaves the rest to the next."""
+
+TENDED = 2.0
+"""Seconds for what is left to do when the last turn has been stored."""
 
 TRIES = 3
 """Owed answers that the database may refuse before it counts as away; one may be locked by somebody."""
@@ -42,6 +62,18 @@ class LiveTurn(Protocol):
     def id(self) -> UUID: ...
     @property
     def text(self) -> str: ...
+    @property
+    def stored(self) -> bool:
+        """Whether it has a row in the database."""
+
+    @property
+    def metered(self) -> bool:
+        """Whether it is in the ledger of its API key."""
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Of its events, if these are kept."""
+
     def interrupt(self) -> None:
         """Ends the turn as `interrupted`."""
 
@@ -61,7 +93,12 @@ class Registry:
         self._owed: list[Save] = []
         self._saved: dict[UUID, str] = {}
         """The text of each turn when it was saved last."""
+        self._counted = 0
+        """How many turns the metric has last told of."""
         self._suspects: set[UUID] = set()
+        self.requests: set[int] = set()
+        """The requests with an Idempotency-Key that are under way here."""
+        self._tended: set[asyncio.Task[Any]] = set()
         self._jobs: list[asyncio.Task[None]] = []
         self._idle = asyncio.Event()
         self._idle.set()
@@ -70,6 +107,7 @@ class Registry:
         """Starts looking after the turns, unless that has happened."""
         if not self._jobs:
             work = {self.look: LOOK, self.save: SAVE, self.settle: SAVE, self.sweep: SWEEP}
+            work |= {self.keep: KEEP, self.clean: CLEAN, self.index: INDEX}
             # In contexts of their own: they outlive the request that may start them, whose ids are not theirs.
             self._jobs = [asyncio.create_task(every(pause, job), context=Context()) for job, pause in work.items()]
 
@@ -92,6 +130,11 @@ class Registry:
             if not self.turns:
                 self._idle.set()
 
+    def tend(self, task: asyncio.Task[Any]) -> None:
+        """Keeps a task that nobody may be waiting for, and has the end of the worker wait for it."""
+        self._tended.add(task)
+        task.add_done_callback(self._tended.discard)
+
     def owe(self, save: Save) -> None:
         """Saves later, and as often as it takes, what the database could not take at a turn's end."""
         self._owed.append(save)
@@ -109,9 +152,16 @@ class Registry:
                 turn.cancel()
 
     async def stop(self) -> None:
-        """Ends every turn and waits until each has stored its text."""
-        self.interrupt_all()
+        """Ends every turn and waits until each has stored its text.
+
+        While the worker drains, those that nobody reads may go on as long as the others: gunicorn.conf.py ends that.
+        """
+        if not self.draining:
+            self.interrupt_all()
         await self._idle.wait()
+        self.interrupt_all()
+        if self._tended:
+            await asyncio.wait(self._tended, timeout=TENDED)
         jobs, self._jobs = self._jobs, []
         for job in jobs:
             job.cancel()
@@ -119,26 +169,61 @@ class Registry:
         await self.settle()
         metrics.live_streams(0)
 
+    @property
+    def turn_ids(self) -> set[UUID]:
+        return {turn.id for turn in self.turns}
+
+    @property
+    def stored(self) -> list[LiveTurn]:
+        """The turns that have rows: nobody else looks after the others, or could."""
+        return [turn for turn in self.turns if turn.stored]
+
     async def look(self) -> None:
         """Ends the turns that somebody has cancelled or deleted. Asks the database only while turns run."""
-        if not self.turns:
+        turn_ids = [turn.id for turn in self.stored]
+        if not turn_ids:
             return
         with suppress(DatabaseError):  # `save` tells of it
-            for turn_id in await db.run(leases.unwanted, [turn.id for turn in self.turns]):
+            for turn_id in await db.run(leases.unwanted, turn_ids):
                 self.cancel(turn_id)
 
     async def save(self) -> None:
-        texts = {turn.id: turn.text for turn in self.turns}
-        if texts or self._saved:  # and once more when the last has ended
-            metrics.live_streams(len(texts))
+        texts = {turn.id: turn.text for turn in self.stored}
+        if self.turns or self._counted:  # and once more when the last has ended
+            self._counted = len(self.turns)
+            metrics.live_streams(self._counted)
         new = {turn_id: text for turn_id, text in texts.items() if self._saved.get(turn_id) != text}
         try:
-            if texts:
-                await db.run(leases.keep_alive, list(texts), new)
+            metered = [turn.id for turn in self.turns if turn.metered]
+            if texts or metered:
+                await db.run(leases.keep_alive, list(texts), new, metered)
+            if self.requests:
+                await db.run(idempotent.keep_alive, list(self.requests))
             self._saved = texts
         except DatabaseError as error:
             # The next time tries again; the turns go on, and each stores its whole text at its end.
             logger.warning("the live turns could not be saved: %s", type(error).__name__)
+
+    async def keep(self) -> None:
+        """Writes the events of detached turns that have come."""
+        keepers = [turn.keeper for turn in self.turns if turn.keeper]
+        batches = [batch for keeper in keepers for batch in keeper.due()]
+        if not batches:
+            return
+        with suppress(DatabaseError):  # `save` tells of it
+            await db.run(kept_events.write, batches)
+            for keeper in keepers:
+                keeper.written()
+
+    async def clean(self) -> None:
+        """Deletes what is kept no longer."""
+        try:
+            for delete in (kept_events.delete_old, idempotent.delete_old):
+                for _ in range(CLEANED):
+                    if not await db.run(delete):
+                        break
+        except DatabaseError as error:
+            logger.warning("what is old could not be deleted: %s", type(error).__name__)
 
     async def sweep(self) -> None:
         """Ends the turns that look dead twice in a row: after an outage the living need a moment for their leases."""
@@ -150,6 +235,13 @@ class Registry:
             self._suspects = dead - again
         except DatabaseError as error:
             logger.warning("dead turns could not be looked for: %s", type(error).__name__)
+
+    async def index(self) -> None:
+        """Has the search know what is new."""
+        try:
+            await db.run(indexing.index_for, INDEXING)
+        except DatabaseError as error:
+            logger.warning("the search could not be brought up to date: %s", type(error).__name__)
 
     async def settle(self) -> None:
         """Saves what is owed, as far as the database takes it; what it does not take now waits for the next time."""

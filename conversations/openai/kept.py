@@ -1,0 +1,64 @@
+"""What `store` asks for: the caller's messages and the answer as a new conversation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from conversations import leases, store
+from conversations.content import split
+from conversations.models import Conversation, Message, Role
+from conversations.stateless import Begun, Prompt
+from providers import breaker
+from providers.base import ChatMessage
+
+
+def start_turn(prompt: Prompt) -> Begun:
+    """Stores the messages, in their order, and the answer, still empty. What the system says before anybody else is the
+    conversation's system prompt.
+    """
+    breaker.refresh()  # here it costs no thread of its own
+    system, rest = opening(prompt.messages)
+    with transaction.atomic():
+        conversation = Conversation(
+            owner=prompt.owner,
+            provider=prompt.provider.name,
+            model=prompt.model,
+            title=title_of(rest),
+            system_prompt=system,
+            metadata=prompt.metadata,
+            message_count=len(rest) + 1,
+        )
+        conversation.save(force_insert=True)
+        reserved = prompt.reserve()
+        answer = prompt.answer(conversation)
+        answer.lease_until = timezone.now() + leases.LEASE
+        common = {"conversation": conversation, "request_id": prompt.request_id, "trace_id": prompt.trace_id}
+        Message.objects.bulk_create([*rows(rest, prompt, common), answer])
+    return Begun(answer, reserved)
+
+
+def opening(messages: list[ChatMessage]) -> tuple[str, list[ChatMessage]]:
+    """The text of the system's messages at the beginning, and the others."""
+    count = next((n for n, message in enumerate(messages) if message["role"] != Role.SYSTEM), len(messages))
+    return "\n\n".join(str(message["content"]) for message in messages[:count]), messages[count:]
+
+
+def title_of(messages: list[ChatMessage]) -> str:
+    texts = (split(message["content"])[0] for message in messages if message["role"] == Role.USER)
+    return store.title_from(next(texts, ""))
+
+
+def rows(messages: list[ChatMessage], prompt: Prompt, common: dict[str, Any]) -> Iterator[Message]:
+    for id_, message in zip(prompt.row_ids, messages, strict=False):
+        text, parts = split(message["content"])
+        yield Message(
+            id=id_,
+            role=message["role"],
+            content=text,
+            parts=parts,
+            tool_calls=message.get("tool_calls"),
+            tool_call_id=message.get("tool_call_id", ""),
+            **common,
+        )

@@ -1,0 +1,165 @@
+"""Completions that are stored: `store`, and the header X-Conversation-ID."""
+
+import uuid
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conversations.openai.conftest import sdk_of
+from tests.conversations.openai.test_completions import HELLO, PICTURE, WEATHER
+from tests.conversations.openai.test_errors import assert_error, complete
+from tests.fakes.answers import CALLS, PARTIAL
+from tests.fakes.behaviours import ECHO
+from tests.fakes.client import Client, assert_problem
+from tests.fakes.provider import Provider
+from tests.fakes.waiting import poll
+
+
+def test_store_makes_a_conversation_of_all_messages(client: Client, sdk: openai.OpenAI, provider: Provider) -> None:
+    image = {"type": "image_url", "image_url": {"url": PICTURE}}
+    messages: Any = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "developer", "content": "Be kind."},
+        {"role": "user", "content": "What is the weather in Paris?\nAnd here?"},
+        {"role": "assistant", "content": None, "tool_calls": CALLS},
+        *({"role": "tool", "tool_call_id": call["id"], "content": "sunny"} for call in CALLS),
+        {"role": "assistant", "content": "It is sunny."},
+        {"role": "user", "content": [{"type": "text", "text": "look"}, image]},
+    ]
+    raw = sdk.chat.completions.with_raw_response.create(
+        model="echo", messages=messages, store=True, metadata={"ticket": "A-17"}
+    )
+    answer = raw.parse()
+    assert answer.choices[0].message.content == f"{ECHO}look "
+    conversation = client.read(raw.headers["X-Conversation-ID"])
+    assert (
+        conversation.items()
+        >= {
+            "title": "What is the weather in Paris?",
+            "system_prompt": "Be brief.\n\nBe kind.",
+            "metadata": {"ticket": "A-17"},
+            "provider": "fake",
+            "model": "echo",
+            "message_count": 7,
+            "token_count": answer.usage.total_tokens if answer.usage else 0,
+        }.items()
+    )
+    stored = client.messages(conversation["id"])
+    assert [(m["role"], m["content"], m["status"]) for m in stored] == [
+        ("user", "What is the weather in Paris?\nAnd here?", "completed"),
+        ("assistant", "", "completed"),
+        ("tool", "sunny", "completed"),
+        ("tool", "sunny", "completed"),
+        ("assistant", "It is sunny.", "completed"),
+        ("user", "look", "completed"),
+        ("assistant", f"{ECHO}look ", "completed"),
+    ]
+    assert (stored[1]["tool_calls"], stored[2]["tool_call_id"]) == (CALLS, "call_1")
+    assert stored[5]["parts"] == messages[-1]["content"]
+    assert stored[-1]["id"] == raw.headers["X-Message-ID"]
+    assert answer.id == f"chatcmpl-{uuid.UUID(stored[-1]['id']).hex}"
+    assert [m["role"] for m in provider.last.messages][:2] == ["system", "system"], "as they were sent"
+
+
+def test_a_conversation_that_is_stored_goes_on_at_our_own_endpoints(client: Client, provider: Provider) -> None:
+    response = complete(client, store=True, messages=[{"role": "system", "content": "Be brief."}, *HELLO])
+    client.say(response.headers["X-Conversation-ID"], "again")
+    assert [(m["role"], m["content"]) for m in provider.last.messages] == [
+        ("system", "Be brief."),
+        ("user", "hello"),
+        ("assistant", f"{ECHO}hello"),
+        ("user", "again"),
+    ]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["blocking", "streamed"])
+def test_the_header_goes_on_with_a_conversation(client: Client, provider: Provider, streamed: bool) -> None:
+    conversation = client.conversation(system_prompt="Be brief.")["id"]
+    client.say(conversation, "one")
+    history = [{"role": "user", "content": "told otherwise"}, {"role": "assistant", "content": "or not"}]
+    body = {
+        "model": "echo",
+        "messages": [{"role": "system", "content": "ignored"}, *history, {"role": "user", "content": "two"}],
+        "stream": streamed,
+    }
+    response = client.post("/v1/chat/completions", json=body, headers={"X-Conversation-ID": conversation})
+    assert response.status_code == 200, response.text
+    assert [m["content"] for m in provider.last.messages] == ["Be brief.", "one", f"{ECHO}one", "two"]
+    stored = client.messages(conversation)
+    assert [m["content"] for m in stored] == ["one", f"{ECHO}one", "two", f"{ECHO}two"]
+    assert response.headers["X-Conversation-ID"] == conversation
+    assert response.headers["X-Message-ID"] == stored[-1]["id"]
+
+
+def test_tool_results_go_to_the_conversation(client: Client, provider: Provider) -> None:
+    conversation = client.conversation()["id"]
+    with sdk_of(client, default_headers={"X-Conversation-ID": conversation}) as sdk:
+        asked: list[Any] = [*HELLO]
+        answer = sdk.chat.completions.create(model="tool-calls", messages=asked, tools=[WEATHER]).choices[0].message
+        asked.append(answer)
+        asked += [{"role": "tool", "tool_call_id": c.id, "content": "sunny"} for c in answer.tool_calls or []]
+        sdk.chat.completions.create(model="echo", messages=asked, tools=[WEATHER])
+        with pytest.raises(openai.ConflictError) as caught:
+            sdk.chat.completions.create(model="echo", messages=asked, tools=[WEATHER])
+    assert caught.value.code == "tool_results_mismatch"
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert [m["role"] for m in client.messages(conversation)] == ["user", "assistant", "tool", "tool", "assistant"]
+    assert [m["role"] for m in provider.last.messages][1:] == ["user", "assistant", "tool", "tool"]
+
+
+def test_a_conversation_of_somebody_else_is_none(client: Client, stranger: Client) -> None:
+    theirs = stranger.conversation()["id"]
+    for name in (theirs, str(uuid.uuid4())):
+        headers = {"X-Conversation-ID": name}
+        body = {"model": "echo", "messages": HELLO}
+        response = client.post("/v1/chat/completions", json=body, headers=headers)
+        assert_error(response, 404, "conversation_not_found")
+    assert stranger.messages(theirs) == []
+
+
+def test_the_header_has_to_be_an_id_and_the_messages_to_end_with_something_new(client: Client) -> None:
+    conversation, body = client.conversation()["id"], {"model": "echo", "messages": HELLO}
+    response = client.post("/v1/chat/completions", json=body, headers={"X-Conversation-ID": "mine"})
+    assert_error(response, 400, "invalid_request", "X-Conversation-ID")
+    body["messages"] = [*HELLO, {"role": "assistant", "content": "hi"}]
+    response = client.post("/v1/chat/completions", json=body, headers={"X-Conversation-ID": conversation})
+    assert_error(response, 400, "invalid_request", "messages")
+
+
+def test_a_running_turn_is_a_conflict(client: Client) -> None:
+    conversation = client.conversation()["id"]
+    with client.stream(conversation, "go", model="hang-mid-stream") as stream:
+        stream.next("message.created")
+        headers = {"X-Conversation-ID": conversation}
+        response = client.post("/v1/chat/completions", json={"model": "echo", "messages": HELLO}, headers=headers)
+    error = assert_error(response, 409, "turn_in_progress")
+    assert error["type"] == "invalid_request_error"
+    poll(lambda: client.messages(conversation)[-1]["status"] == "cancelled")
+
+
+def test_leaving_a_stored_stream_keeps_its_text(client: Client, sdk: openai.OpenAI) -> None:
+    create = sdk.chat.completions.with_streaming_response.create
+    with create(model="hang-mid-stream", messages=HELLO, stream=True, store=True) as response:
+        conversation = response.headers["X-Conversation-ID"]
+        client.wait_saved(conversation, PARTIAL)
+    poll(lambda: client.messages(conversation)[-1]["status"] == "cancelled")
+    assert client.messages(conversation)[-1]["content"] == PARTIAL
+
+
+def test_a_stored_turn_can_be_cancelled(client: Client, sdk: openai.OpenAI) -> None:
+    with sdk.chat.completions.create(model="hang-mid-stream", messages=HELLO, stream=True, store=True) as stream:
+        conversation, message = (stream.response.headers[f"X-{name}-ID"] for name in ("Conversation", "Message"))
+        next(iter(stream))
+        client.post(f"/api/conversations/{conversation}/messages/{message}/cancel")
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+    assert caught.value.code == "cancelled"
+
+
+def test_a_failure_of_a_stored_turn_says_where_it_is(client: Client) -> None:
+    error = assert_error(complete(client, model="status-500", store=True), 502, "server_error")
+    message = client.messages(error["conversation_id"])[-1]
+    assert (message["id"], message["error_code"]) == (error["message_id"], "server_error")
+    assert message["sentry_event_id"] == error["sentry_event_id"]
+    assert_problem(client.say(error["conversation_id"], "again", model="status-500"), 502, "server_error")

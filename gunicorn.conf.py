@@ -18,8 +18,12 @@ graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT", "28"))
 turn_grace = max(graceful_timeout - 5, graceful_timeout / 2)
 # A client that has left: our own cancellation is quicker, this is the backstop.
 asgi_disconnect_grace_period = 10
-# Idle connections hold up a shutdown for this long.
+# Idle connections hold up a shutdown for this long; one that sends no whole header in it is closed, too.
 keepalive = 5
+# More is refused with 414 or 431. gunicorn reads all of it into memory: these are half a megabyte for each connection.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
 backlog = 2048
 control_socket_disable = True
 
@@ -30,7 +34,10 @@ def post_worker_init(worker):
     Its listeners are closed then, and none of the connections that are open takes another turn. SIGINT and SIGQUIT
     give no grace, also after a SIGTERM; gunicorn's hook `worker_int` would miss that.
     """
+    from chatproject import connections
     from conversations.live import registry
+
+    connections.install()
 
     def on_term():
         worker.handle_exit_signal()

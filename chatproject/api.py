@@ -16,9 +16,11 @@ from chatproject.apikeys.auth import ApiKeyAuth
 from chatproject.db import AWAY
 from chatproject.observability import context
 from chatproject.observability.api import router as debug_router
-from chatproject.openapi import as_problem_documents
+from chatproject.openapi import as_problem_documents, with_idempotency
 from chatproject.problems import Problem
+from conversations import idempotency
 from conversations.api import router as conversations_router
+from conversations.openai.api import router as openai_router
 from providers.api import health_router
 from providers.api import router as providers_router
 
@@ -41,6 +43,7 @@ class JSONParser(Parser):
 class ChatAPI(NinjaAPI):
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**kwargs)
+        with_idempotency(schema)
         as_problem_documents(schema)
         return schema
 
@@ -56,8 +59,11 @@ api = ChatAPI(
     parser=JSONParser(),
 )
 
+api.add_decorator(idempotency.around, mode="view")
+api.add_decorator(idempotency.inside, mode="operation")
 api.add_router("/api", conversations_router)
 api.add_router("/api", providers_router)
+api.add_router("/v1", openai_router)
 api.add_router("", health_router)
 api.add_router("", debug_router)
 

@@ -1,5 +1,6 @@
 """The ASGI application: Django, behind an answer to the lifespan protocol and a bound on the body."""
 
+import asyncio
 import logging
 import os
 
@@ -28,6 +29,9 @@ from providers import routing  # noqa: E402
 SENTRY_WAIT = 2.0
 """Seconds that a shutdown waits for Sentry to take what is left; less than gunicorn.conf.py keeps for the end."""
 
+BODY_SILENCE = 20
+"""Seconds between two pieces of a body; gunicorn gives up after 30, with a 500."""
+
 django_app = ASGIHandler()
 # Not in LOGGING, which would take gunicorn's own handler away.
 logging.getLogger("gunicorn.error").addFilter(privacy.RedactTracebacks())
@@ -48,10 +52,11 @@ def bounded(scope: Message, receive: Receive, supplied: privacy.Supplied) -> Rec
     """Reads at most CHAT_MAX_BODY_BYTES of the body, discards the rest and marks the scope.
 
     Django spools a whole body to disk before any code of ours runs. Reading on, instead of answering at once, lets
-    a client that sends first and reads later see the 413.
+    a client that sends first and reads later see the 413. One that takes too long to send is marked as well.
     """
     limit = settings.CHAT_MAX_BODY_BYTES
     seen = 0
+    receive = in_time(scope, receive)
 
     async def bounded_receive() -> Message:
         nonlocal seen
@@ -65,6 +70,47 @@ def bounded(scope: Message, receive: Receive, supplied: privacy.Supplied) -> Rec
         return message
 
     return bounded_receive
+
+
+def in_time(scope: Message, receive: Receive) -> Receive:
+    """Ends a body that is silent for BODY_SILENCE or not whole after CHAT_BODY_TIMEOUT, and marks the scope."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.CHAT_BODY_TIMEOUT
+    more = True
+
+    async def timely_receive() -> Message:
+        nonlocal more
+        if "chat.body_too_slow" in scope:
+            await loop.create_future()  # for ever: nobody reads what still comes of it
+        if not more:
+            return await receive()
+        message = await soon(receive, deadline)
+        if message is None:
+            scope["chat.body_too_slow"] = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        more = bool(message.get("more_body"))
+        return message
+
+    return timely_receive
+
+
+async def soon(receive: Receive, deadline: float) -> Message | None:
+    """The next message; None when it is late. Of a client that is never silent nothing else would be the last."""
+    left = deadline - asyncio.get_running_loop().time()
+    if left <= 0:
+        return None
+    try:
+        async with asyncio.timeout(min(BODY_SILENCE, left)):
+            return await receive()
+    except TimeoutError:
+        return None
+
+
+async def after_body(receive: Receive) -> Message:
+    """The client's leaving. What still comes of a body that was ended is thrown away."""
+    while (message := await receive())["type"] == "http.request":
+        pass
+    return message
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 Only settings.py uses it. No message repeats a value: it may be a secret in the wrong place.
 """
 
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
+ORIGIN_HOST = re.compile(r"[a-z0-9_.:-]+")
 
 
 class Env(environ.Env):  # type: ignore[misc]
@@ -60,6 +62,17 @@ class Env(environ.Env):  # type: ignore[misc]
     def names(self, name: str, default: Iterable[str]) -> list[str]:
         """A comma list, spaces around the commas allowed."""
         return [part for raw in self.text(name, ",".join(default)).split(",") if (part := raw.strip())]
+
+    def origins(self, name: str) -> list[str]:
+        """A comma list of origins as browsers send them: `https://app.example.com`, with a port if it is not usual."""
+        found = self.names(name, [])
+        for value in found:
+            if origin_of(value) != value:
+                raise ImproperlyConfigured(
+                    f"{name} must list origins such as https://app.example.com or http://localhost:3000: lower case,"
+                    " no path, no usual port, no wildcard."
+                )
+        return found
 
     def dsn(self, name: str) -> str:
         """A Sentry DSN, `https://KEY@HOST/PROJECT_NUMBER`, or the empty string."""
@@ -115,6 +128,20 @@ def _redis_url(value: str) -> bool:
     except ValueError:
         return False
     return ok and (parts.path in {"", "/"} or parts.path[1:].isdecimal()) and not parts.fragment
+
+
+def origin_of(url: str) -> str | None:
+    """The origin of an http(s) URL as a browser writes it; None when there is none."""
+    usual = {"http": 80, "https": 443}
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in usual or not parts.hostname or not ORIGIN_HOST.fullmatch(parts.hostname):
+            return None
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = "" if parts.port in {None, usual[parts.scheme]} else f":{parts.port}"
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{host}{port}"
 
 
 def http_url(name: str, value: str) -> str:

@@ -9,7 +9,7 @@ from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.middleware import clickjacking, common, csrf, security
+from django.middleware import common, csrf
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
@@ -55,10 +55,6 @@ class BrowserOnly:
         return await self.get_response(request)  # type: ignore[attr-defined, no-any-return]
 
 
-class SecurityMiddleware(BrowserOnly, security.SecurityMiddleware):
-    pass
-
-
 class SessionMiddleware(BrowserOnly, sessions.SessionMiddleware):
     pass
 
@@ -82,8 +78,4 @@ class AuthenticationMiddleware(BrowserOnly, auth.AuthenticationMiddleware):
 
 
 class MessageMiddleware(BrowserOnly, messages.MessageMiddleware):
-    pass
-
-
-class XFrameOptionsMiddleware(BrowserOnly, clickjacking.XFrameOptionsMiddleware):
     pass

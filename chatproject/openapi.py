@@ -1,5 +1,7 @@
 """How the OpenAPI page tells of errors and event streams."""
 
+import copy
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from ninja import Field, Schema
@@ -10,7 +12,7 @@ from providers.errors import ALL as PROVIDER_ERRORS
 
 # What any endpoint may answer.
 COMMON = ("internal_error", "database_unavailable")
-AUTH = ("not_authenticated", "invalid_api_key")
+AUTH = ("not_authenticated", "invalid_api_key", "missing_scope", "too_many_requests")
 
 CODES_KEY = "x-codes"
 """Carries an operation's problem codes from its definition to its documentation."""
@@ -122,7 +124,40 @@ STREAMS = {
 def sse() -> dict[str, Any]:
     """The `openapi_extra` of an endpoint that can stream."""
     content = {"text/event-stream": {"schema": {"type": "string"}, "examples": STREAMS}}
-    return {"responses": {200: {"content": content}}}
+    return {"responses": {200: {"description": "OK", "content": content}}}
+
+
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "description": (
+        "A name for this request, new for each. Sent again within 24 hours with the same key and body it gets the first"
+        " one's result, with the header `Idempotency-Replayed: true`, and is not carried out a second time. What was"
+        " refused before it began may be sent again."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
+}
+IDEMPOTENCY = {
+    409: ["idempotency_in_progress", "idempotency_not_kept"],
+    422: ["idempotency_key_reused", "invalid_request"],
+    503: ["interrupted"],
+}
+
+
+def with_idempotency(schema: dict[str, Any]) -> None:
+    """Documents the header Idempotency-Key of every POST, with what can come of it; before `as_problem_documents`."""
+    for path, operations in schema["paths"].items():
+        if (operation := operations.get("post")) is None:
+            continue
+        operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+        responses = operation["responses"]
+        for status, codes in IDEMPOTENCY.items() if path.startswith("/api/") else ():
+            like = copy.deepcopy(responses[500]) | {"description": HTTPStatus(status).phrase}
+            like["content"]["application/json"]["schema"].pop(CODES_KEY)
+            response = responses.setdefault(status, like)
+            known = response["content"]["application/json"]["schema"]
+            known[CODES_KEY] = list(dict.fromkeys([*known.get(CODES_KEY, ()), *codes]))
 
 
 def as_problem_documents(schema: dict[str, Any]) -> None:

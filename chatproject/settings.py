@@ -4,6 +4,7 @@ A malformed value raises ImproperlyConfigured with the variable's name, and neve
 """
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,9 @@ if PRODUCTION and (len(SECRET_KEY) < 32 or "insecure" in SECRET_KEY or "change" 
 
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ["localhost", "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS: list[str] = env.origins("CORS_ALLOWED_ORIGINS")
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, 0, 10)
+HSTS_SECONDS = env.integer("HSTS_SECONDS", 0, 0, 100_000_000)
 PUBLIC_URL = env.text("PUBLIC_URL")
 if PUBLIC_URL:
     PUBLIC_URL = http_url("PUBLIC_URL", PUBLIC_URL)
@@ -117,6 +121,7 @@ CHAT_DEFAULT_PROVIDER = env.choice("CHAT_DEFAULT_PROVIDER", "local", CHAT_PROVID
 CHAT_SYSTEM_PROMPT = env.text("CHAT_SYSTEM_PROMPT", "You are a helpful assistant.")
 CHAT_MAX_MESSAGE_CHARS = env.integer("CHAT_MAX_MESSAGE_CHARS", 100_000, 1, 1_000_000)
 CHAT_MAX_BODY_BYTES = env.integer("CHAT_MAX_BODY_BYTES", 2_000_000, 1_000, 100_000_000)
+CHAT_BODY_TIMEOUT = env.integer("CHAT_BODY_TIMEOUT", 60, 1, 3600)
 CHAT_MAX_IMAGE_BYTES = env.integer("CHAT_MAX_IMAGE_BYTES", 1_000_000, 0, 75_000_000)
 if (
     CHAT_MAX_IMAGE_BYTES and CHAT_MAX_IMAGE_BYTES * 4 // 3 + 1_000 > CHAT_MAX_BODY_BYTES
@@ -131,6 +136,15 @@ CHAT_CIRCUIT_FAILURES = env.integer("CHAT_CIRCUIT_FAILURES", 5, 0, 10_000)
 CHAT_CIRCUIT_SECONDS = env.number("CHAT_CIRCUIT_SECONDS", 30, 0.1, 3600)
 CHAT_FALLBACKS = registry.fallbacks(env.text("CHAT_FALLBACKS"), CHAT_PROVIDERS)
 CHAT_RETENTION_DAYS = env.integer("CHAT_RETENTION_DAYS", 0, 0, 36_500)
+CHAT_EVENTS_HOURS = env.integer("CHAT_EVENTS_HOURS", 1, 1, 24)
+CHAT_KEY_LIMITS: dict[str, int | Decimal] = {  # of an API key that has none of its own; 0: none
+    "requests_per_minute": env.integer("CHAT_KEY_REQUESTS_PER_MINUTE", 0, 0, 1_000_000),
+    "tokens_per_minute": env.integer("CHAT_KEY_TOKENS_PER_MINUTE", 0, 0, 1_000_000_000),
+    "concurrent_turns": env.integer("CHAT_KEY_CONCURRENT_TURNS", 0, 0, 1_000_000),
+    "budget_day_usd": Decimal(str(env.number("CHAT_KEY_BUDGET_DAY_USD", 0, 0, 10_000_000))),
+    "budget_month_usd": Decimal(str(env.number("CHAT_KEY_BUDGET_MONTH_USD", 0, 0, 10_000_000))),
+}
+CHAT_BUDGET_MAX_TOKENS = env.integer("CHAT_BUDGET_MAX_TOKENS", 4_096, 1, 1_000_000)
 
 # --- Fixed ----------------------------------------------------------------------------------------
 ROOT_URLCONF = "chatproject.urls"
@@ -153,15 +167,17 @@ INSTALLED_APPS = [
 # Every one is async: a single sync middleware would put a thread under each request and hide disconnects.
 # The admin's own (sessions, CSRF, messages) skip the API, where they would cost a thread hop each.
 MIDDLEWARE = [
+    "chatproject.headers.SecurityHeadersMiddleware",
+    "chatproject.cors.CorsMiddleware",
     "chatproject.observability.middleware.RequestContextMiddleware",
+    "chatproject.cors.PreflightMiddleware",
     "chatproject.middleware.StaticFilesMiddleware",
-    "chatproject.middleware.SecurityMiddleware",
     "chatproject.middleware.SessionMiddleware",
     "chatproject.middleware.CommonMiddleware",
     "chatproject.middleware.CsrfViewMiddleware",
     "chatproject.middleware.AuthenticationMiddleware",
     "chatproject.middleware.MessageMiddleware",
-    "chatproject.middleware.XFrameOptionsMiddleware",
+    "chatproject.apikeys.middleware.RateLimitMiddleware",
 ]
 
 TEMPLATES = [
@@ -190,15 +206,14 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: no collectstatic step
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # for no site but this one
 WHITENOISE_AUTOREFRESH = False  # found once, with DEBUG too
 
 # The body is already bounded in asgi.py, before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = CHAT_MAX_BODY_BYTES
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
-SECURE_CONTENT_TYPE_NOSNIFF = True
-X_FRAME_OPTIONS = "DENY"
-# "... is not in MIDDLEWARE": these look for the names of the classes that ours inherit from.
+# "... is not in MIDDLEWARE": these look for Django's own classes, for which ours stand.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 
 LOGGING = {

@@ -6,12 +6,15 @@ from django.urls import path
 from django.views import defaults
 from django.views.generic import RedirectView
 
+from chatproject import logins
 from chatproject.api import api, bug_response
 from chatproject.middleware import for_browsers
 from chatproject.problems import Problem
 
+admin.site.login_form = logins.LoginForm
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="ninja:openapi-view")),
+    path("admin/login/", logins.login),
     path("admin/", admin.site.urls),
     path("", api.urls),
 ]

@@ -5,7 +5,8 @@ across a `yield` would lose them in the middle of a stream. Nothing here raises:
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sentry_sdk
@@ -63,6 +64,26 @@ def user(user_id: str, username: str, email: str) -> None:
 def breadcrumb(message: str, **data: Any) -> None:
     with capture_internal_exceptions():
         sentry_sdk.add_breadcrumb(category="request", type="http", level="info", message=message, data=data)
+
+
+@contextmanager
+def own_transaction(op: str) -> Iterator[None]:
+    """A scope and a transaction for work that may outlast its request: in its trace, with all that is known of it.
+
+    What is told inside is not told of the request. To be entered and left in one task.
+    """
+    if not sentry_sdk.is_initialized():
+        yield
+        return
+    parent = sentry_sdk.get_current_scope().transaction
+    with sentry_sdk.isolation_scope():
+        told: dict[str, Any] = {"name": "detached work", "trace_id": trace_id()}
+        if parent is not None:
+            told |= {"name": parent.name, "source": parent.source, "sampled": parent.sampled}
+            told["parent_span_id"] = parent.span_id
+        with sentry_sdk.start_transaction(op=op, **told) as transaction:
+            transaction.set_status("ok")  # unless `end_transaction` says otherwise
+            yield
 
 
 # Where a transaction carries the status that we gave it, until it is sent.

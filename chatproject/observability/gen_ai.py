@@ -19,7 +19,7 @@ class GenAISpan:
     span: Span | None
     """None in an untraced request."""
 
-    def __init__(self, *, provider: str, model: str, conversation_id: str, streaming: bool) -> None:
+    def __init__(self, *, provider: str, model: str, conversation_id: str | None, streaming: bool) -> None:
         self.span = None
         with capture_internal_exceptions():
             parent = sentry_sdk.get_current_span()

@@ -44,6 +44,12 @@ def retry(*, kind: str, provider: str, code: str, trace_id: str) -> None:
         metric("counter", "chat.retries", 1, trace_id=trace_id, attributes=attributes)
 
 
+def refused(code: str) -> None:
+    """Counts a request that a limit of its key has refused."""
+    if sentry_sdk.is_initialized():
+        metric("counter", "chat.limited", 1, attributes={"code": code})
+
+
 def live_streams(count: int) -> None:
     """How many turns, and so providers' streams, this worker has under way now."""
     if sentry_sdk.is_initialized():

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from chatproject.middleware import for_browsers
 from chatproject.observability import context, logs
 from chatproject.observability.sentry import UNTRACED
-from chatproject.problems import MEDIA_TYPE, Problem
+from chatproject.problems import Problem, ProblemResponse
 
 access = logging.getLogger("chatproject.access")
 
@@ -64,7 +64,11 @@ class RequestContextMiddleware:
         return response
 
     async def _respond(self, request: HttpRequest) -> HttpResponseBase:
-        if getattr(request, "scope", {}).get("chat.body_too_large"):
+        scope = getattr(request, "scope", {})
+        if scope.get("chat.body_too_slow"):
+            limit = f"Send it within {settings.CHAT_BODY_TIMEOUT} seconds, without long pauses."
+            return Problem("body_too_slow", limit, headers={"Connection": "close"}).response(request)
+        if scope.get("chat.body_too_large"):
             limit = f"The limit is {settings.CHAT_MAX_BODY_BYTES} bytes; send a smaller body."
             return Problem("body_too_large", limit).response(request)
         try:
@@ -87,6 +91,8 @@ class RequestContextMiddleware:
         if isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
             response.content = b""
+        elif response.streaming:  # nothing of it is read, nor was anything begun but by a POST
+            response = HttpResponse(status=response.status_code, headers=dict(response.items()))
         return response
 
 
@@ -95,7 +101,7 @@ def refusal(response: HttpResponseBase) -> Problem | None:
     if response.status_code == 405:
         allow = response["Allow"]
         return Problem("method_not_allowed", f"Use {allow}.", headers={"Allow": allow})
-    if response.status_code == 404 and response["Content-Type"] != MEDIA_TYPE:
+    if response.status_code == 404 and not isinstance(response, ProblemResponse):
         return Problem("not_found", "No endpoint matches this path; they are listed at /api/docs.")
     return None
 

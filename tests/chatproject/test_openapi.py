@@ -14,17 +14,38 @@ ENDPOINTS = {
     "/api/chat": {"post"},
     "/api/conversations/{conversation_id}/messages/{message_id}/attempts": {"get"},
     "/api/conversations/{conversation_id}/messages/{message_id}/cancel": {"post"},
+    "/api/conversations/{conversation_id}/messages/{message_id}/events": {"get"},
     "/api/conversations/{conversation_id}/messages/{message_id}/feedback": {"post"},
     "/api/chat/{provider}": {"post"},
+    "/api/conversations/{conversation_id}/restore": {"post"},
+    "/api/conversations/{conversation_id}/fork": {"post"},
+    "/api/conversations/{conversation_id}/messages/{message_id}/regenerate": {"post"},
+    "/api/conversations/{conversation_id}/messages/{message_id}/edit": {"post"},
+    "/api/conversations/search": {"get"},
+    "/api/stats": {"get"},
+    "/api/assistants": {"get", "post"},
+    "/api/assistants/{assistant_id}": {"get", "patch", "delete"},
+    "/api/conversations/export": {"get"},
+    "/api/conversations/{conversation_id}/export": {"get"},
+    "/api/conversations/import": {"post"},
     "/api/providers": {"get"},
     "/api/models": {"get"},
+    "/v1/chat/completions": {"post"},
+    "/v1/models": {"get"},
+    "/v1/models/{model}": {"get"},
     "/health": {"get"},
     "/health/ready": {"get"},
     "/health/{provider}": {"get"},
     "/sentry-debug": {"get"},
 }
 OPEN = {"/health", "/health/ready", "/sentry-debug"}
-TURNS = ["/api/conversations/{conversation_id}/messages", "/api/chat", "/api/chat/{provider}"]
+TURNS = [
+    "/api/conversations/{conversation_id}/messages",
+    "/api/conversations/{conversation_id}/messages/{message_id}/regenerate",
+    "/api/conversations/{conversation_id}/messages/{message_id}/edit",
+    "/api/chat",
+    "/api/chat/{provider}",
+]
 
 
 @pytest.fixture
@@ -58,7 +79,7 @@ def test_every_endpoint_but_the_open_ones_wants_a_key(document: dict[str, Any]) 
 def test_every_error_is_a_problem_document_with_an_example_for_each_code(document: dict[str, Any]) -> None:
     for path, operation in operations(document):
         for status, response in operation["responses"].items():
-            if int(status) < 400 or path == "/health/ready":
+            if int(status) < 400 or path == "/health/ready" or path.startswith("/v1/"):
                 continue
             assert list(response["content"]) == ["application/problem+json"], (path, status)
             examples = response["content"]["application/problem+json"]["examples"]
@@ -90,6 +111,17 @@ def test_the_examples_of_a_stream_show_every_event(document: dict[str, Any], pat
         assert ids == list(range(len(ids)))
 
 
+def test_what_openais_clients_call_has_errors_of_their_form(document: dict[str, Any]) -> None:
+    for path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if path.startswith("/v1/") and int(status) >= 400:
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/OpenAIError"}, (path, status)
+    responses = document["paths"]["/v1/chat/completions"]["post"]["responses"]
+    assert set(map(int, responses)) >= {200, 400, 401, 404, 409, 413, 415, 429, 500, 502, 503, 504}
+    assert "422" not in responses
+
+
 def test_an_operation_lists_only_the_errors_that_it_can_answer(document: dict[str, Any]) -> None:
     """Reading a list takes no provider and no body."""
     responses = document["paths"]["/api/conversations"]["get"]["responses"]
@@ -102,6 +134,16 @@ def test_an_operation_lists_only_the_errors_that_it_can_answer(document: dict[st
     assert "turn_in_progress" not in codes
     assert "unknown_model" not in codes
     assert "content_filter" not in codes
+
+
+def test_every_post_takes_an_idempotency_key(document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            names = {parameter["name"] for parameter in operation.get("parameters", ())}
+            assert ("Idempotency-Key" in names) is (method == "post"), path
+            if method == "post" and path.startswith("/api/"):
+                conflict = operation["responses"]["409"]["content"]["application/problem+json"]
+                assert "idempotency_in_progress" in conflict["examples"], path
 
 
 def test_requests_have_examples(document: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import runpy
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from chatproject.apikeys.models import LIMITS
 from tests.fakes.database import ROOT, manage
 
 SECRET = "do-not-print-me"
@@ -25,11 +26,24 @@ MALFORMED = [
     ("SENTRY_SEND_FEEDBACK", SECRET),
     ("SENTRY_ENABLE_LOGS", SECRET),
     ("SENTRY_EVENT_BURST", "-1"),
+    ("CHAT_KEY_REQUESTS_PER_MINUTE", "-1"),
+    ("CHAT_KEY_BUDGET_DAY_USD", SECRET),
+    ("CHAT_BUDGET_MAX_TOKENS", "0"),
     ("SENTRY_URL", f"sentry.example.com/{SECRET}"),
     ("PUBLIC_URL", f"chat.example.com/{SECRET}"),
     ("PUBLIC_URL", f"https://user:{SECRET}@chat.example.com"),
     ("SENTRY_DEBUG_OPEN", SECRET),
     ("DEBUG", SECRET),
+    ("CORS_ALLOWED_ORIGINS", f"https://app.example.com/{SECRET}"),
+    ("CORS_ALLOWED_ORIGINS", "*"),
+    ("CORS_ALLOWED_ORIGINS", "null"),
+    ("CORS_ALLOWED_ORIGINS", "app.example.com"),
+    ("CORS_ALLOWED_ORIGINS", "https://*.example.com"),
+    ("CORS_ALLOWED_ORIGINS", "https://App.example.com"),
+    ("CORS_ALLOWED_ORIGINS", "https://app.example.com:443"),
+    ("CORS_ALLOWED_ORIGINS", f"https://{SECRET}@app.example.com"),
+    ("HSTS_SECONDS", "-1"),
+    ("TRUSTED_PROXIES", "10.0.0.1"),
     ("SECRET_KEY", ""),
     ("DATABASE_URL", f"mysql://user:{SECRET}@host/name"),
     ("DATABASE_THREADS", "0"),
@@ -43,12 +57,14 @@ MALFORMED = [
     ("CHAT_DEFAULT_PROVIDER", "openai"),
     ("CHAT_MAX_MESSAGE_CHARS", "-3"),
     ("CHAT_MAX_BODY_BYTES", "2MB"),
+    ("CHAT_BODY_TIMEOUT", "0"),
     ("CHAT_MAX_BODY_BYTES", "1333333"),  # too small for the largest image
     ("CHAT_MAX_IMAGE_BYTES", "1MB"),
     ("CHAT_MAX_IMAGE_BYTES", "1500000"),  # too large for the largest body
     ("CHAT_CONNECT_TIMEOUT", "never"),
     ("CHAT_SILENCE_TIMEOUT", "0"),
     ("CHAT_RETENTION_DAYS", "-1"),
+    ("CHAT_EVENTS_HOURS", "0"),
     ("LOG_FORMAT", SECRET),
     ("LOCAL_BASE_URL", SECRET),
     ("OPENAI_BASE_URL", f"https://user:{SECRET}@api.openai.com/v1"),
@@ -111,6 +127,9 @@ EXPECTED = {
     "SENTRY_SEND_FEEDBACK": True,
     "LOG_FORMAT": "line",
     "CHAT_RETENTION_DAYS": 0,
+    "CHAT_EVENTS_HOURS": 1,
+    "CHAT_BUDGET_MAX_TOKENS": 4096,
+    "CHAT_KEY_LIMITS": dict.fromkeys(LIMITS, 0),
     "CHAT_CIRCUIT_FAILURES": 5,
     "CHAT_CIRCUIT_SECONDS": 30,
     "PUBLIC_URL": "",

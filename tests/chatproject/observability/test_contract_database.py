@@ -11,12 +11,13 @@ from tests.chatproject.observability.contract import covers
 from tests.chatproject.observability.watch import Watch, last_of, new_request, path_of
 from tests.conftest import TEST_DATABASE_URL, fake
 from tests.fakes.behaviours import PARTIAL
-from tests.fakes.client import assert_problem
+from tests.fakes.client import Client, assert_problem
 from tests.fakes.database import Databases, name_in
 from tests.fakes.ingest import Ingest
 from tests.fakes.postgres import postgres
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
+from tests.fakes.waiting import poll
 
 both = pytest.mark.parametrize("streamed", [False, True], ids=["blocking", "streamed"])
 
@@ -90,3 +91,28 @@ def test_a_database_that_goes_down_in_a_turn_is_one_event(
     assert seen.event["event_id"] == answer["sentry_event_id"]
     assert seen.transaction["tags"]["chat.outcome"] == seen.event["tags"]["chat.outcome"] == "failed"
     assert seen.attempt["status"] == "ok"
+
+
+@covers("the database goes down in a turn")
+@both
+def test_one_that_goes_down_in_a_completion_that_is_stored_nowhere_is_one_event(
+    breakable: Breakable, provider: Provider, watch: Watch, streamed: bool
+) -> None:
+    client, header = breakable.server.client("bob"), new_request()  # whose statistics nothing else changes
+    before = turns_of(client)
+    body = {"messages": [{"role": "user", "content": "hi"}], "model": "hang-mid-stream", "stream": streamed}
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(client.post, "/v1/chat/completions", json=body, headers=header)
+        provider.wait()
+        with breakable.away():
+            provider.release()
+            response = asking.result(20)
+    assert response.status_code == (200 if streamed else 503)
+    seen = watch.of(header)
+    seen.fits("the database goes down in a turn")
+    assert seen.event["event_id"] in response.text
+    poll(lambda: turns_of(client) == before + 1, what="turn in the statistics")
+
+
+def turns_of(client: Client) -> int:
+    return int(client.get("/api/stats").json()["total"]["turns"])

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from providers import errors
+from tests.chatproject.apikeys.issuing import add_key
 from tests.chatproject.observability.contract import ROWS, covered, covers
 from tests.chatproject.observability.watch import (
     Watch,
@@ -26,6 +27,7 @@ from tests.fakes.client import Client, assert_problem
 from tests.fakes.ingest import Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
+from tests.fakes.waiting import poll
 
 Json = dict[str, Any]
 both = pytest.mark.parametrize("streamed", [False, True], ids=["blocking", "streamed"])
@@ -251,6 +253,27 @@ def test_a_key_that_may_not_is_no_event(buggy_server: Server, watch: Watch) -> N
     header = new_request()
     assert buggy_server.client("alice").get("/sentry-debug", headers=header).status_code == 403
     watch.of(header).fits("we refuse a request", 403)
+
+
+@covers("we refuse a request")
+@both
+def test_what_a_limit_of_the_key_refuses_is_a_metric_and_no_event(
+    server: Server, watch: Watch, server_ingest: Ingest, streamed: bool
+) -> None:
+    limits = {"requests_per_minute": 1, "concurrent_turns": 1}
+    client, header = server.client_with(add_key(server.db, **limits)), new_request()
+    body = {"message": "hi", "stream": streamed}
+    assert [client.post(CHAT, json=body, headers=header).status_code for header in (new_request(), header)] == [
+        200,
+        429,
+    ]
+    watch.of(header).fits("we refuse a request", 429)
+
+    def counted() -> list[Json]:
+        metrics = [item for payload in server_ingest.items("trace_metric") for item in payload["items"]]
+        return [item["attributes"]["code"] for item in metrics if item["name"] == "chat.limited"]
+
+    poll(lambda: {"value": "too_many_requests", "type": "string"} in counted(), 10, "metric")
 
 
 @covers("we refuse a request")

@@ -12,7 +12,7 @@ venv = .venv/bin/python
 # Checks of the code must not depend on a developer's .env, nor leave a database behind.
 check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test faults bugsink lint format format-check types migrations-check requirements clean tools
+.PHONY: help run test faults bugsink llm lint format format-check types migrations-check requirements clean tools
 
 help: ## show this list
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -34,6 +34,14 @@ bugsink: .venv-bugsink/installed ## install Bugsink, a Sentry to test against, i
 	@echo "Installing Bugsink into .venv-bugsink (about half a minute) ..."
 	@$(venv) -m venv --clear .venv-bugsink
 	@.venv-bugsink/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r $<
+	@touch $@
+
+llm: .venv-llm/installed ## install llm, a client of /v1 to test with, in a virtual environment of its own
+
+.venv-llm/installed: requirements-llm.txt | tools
+	@echo "Installing llm into .venv-llm ..."
+	@$(venv) -m venv --clear .venv-llm
+	@.venv-llm/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r $<
 	@touch $@
 
 lint: tools ## look for mistakes with ruff
@@ -60,12 +68,13 @@ requirements: tools ## pin requirements*.in anew [ARGS=--upgrade]
 	@$(compile) requirements.in -o requirements.txt
 	@$(compile) requirements-dev.in -o requirements-dev.txt
 	@$(compile) requirements-bugsink.in -o requirements-bugsink.txt
+	@$(compile) requirements-llm.in -o requirements-llm.txt
 
 .env: ## make .env from .env.example, with a random SECRET_KEY
 	@$(python) -m chatproject.start env
 
 clean: ## remove .venv and every cache; .env and the database stay
-	rm -rf .venv .venv-bugsink .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf .venv .venv-bugsink .venv-llm .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 tools:

@@ -26,7 +26,6 @@ class Call:
     extra: Mapping[str, Any] | None = None
 
     def add(self, piece: ToolCallDelta) -> None:
-        self.id = self.id or piece.id
         self.name = self.name or piece.name
         self.extra = self.extra or piece.extra
         if piece.arguments:
@@ -77,12 +76,6 @@ class Answer:
         calls = [self.calls[index] for index in sorted(self.calls)]
         if self.finish_reason == "length":
             calls = list(takewhile(Call.is_complete, calls))
-        ids = set[str]()
-        for call in calls:
-            # An id that cannot be stored with its result, or is another call's, is replaced by one of ours.
-            if not 0 < len(call.id) <= LONGEST_ID or call.id in ids:
-                call.id = f"call_{uuid7().hex}"
-            ids.add(call.id)
         return [call.whole() for call in calls]
 
     def add(self, delta: Delta) -> None:
@@ -94,10 +87,20 @@ class Answer:
             if delta.reasoning:
                 self.reasoning_parts.append(delta.reasoning)
             for piece in delta.tool_calls:
-                self.calls.setdefault(piece.index, Call()).add(piece)
+                self._add_call(piece)
         self.finish_reason = delta.finish_reason or self.finish_reason
         self.usage = delta.usage or self.usage
         self.model = delta.model or self.model
+
+    def _add_call(self, piece: ToolCallDelta) -> None:
+        """A call has its id with its first piece: who reads the answer as it comes must know it by the same."""
+        call = self.calls.get(piece.index)
+        if call is None:
+            ids = {other.id for other in self.calls.values()}
+            call = self.calls[piece.index] = Call()
+            # An id that cannot be stored with its result, or is another call's, is replaced by one of ours.
+            call.id = piece.id if 0 < len(piece.id) <= LONGEST_ID and piece.id not in ids else f"call_{uuid7().hex}"
+        call.add(piece)
 
     def usage_of(self, request: ChatRequest) -> Usage | None:
         """As the provider counted, or else our own estimate; None when it has neither counted nor said anything."""

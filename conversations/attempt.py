@@ -16,6 +16,7 @@ from conversations.models import MessageAttempt, Outcome, Status
 from conversations.patience import Patience
 from conversations.turn import Turn, milliseconds
 from providers import breaker, errors, routing
+from providers.base import ToolCallDelta
 
 WHOLE = {"stop", "length", "tool_calls"}
 """Finish reasons of an answer that is all there."""
@@ -26,6 +27,7 @@ class Reader(Protocol):
 
     def text(self, piece: str) -> None: ...
     def reasoning(self, piece: str) -> None: ...
+    def tool_calls(self, pieces: tuple[ToolCallDelta, ...]) -> None: ...
 
 
 class Attempt:
@@ -77,7 +79,7 @@ class Attempt:
         turn.span = GenAISpan(
             provider=turn.provider.name,
             model=privacy.name(turn.request.model),
-            conversation_id=str(turn.conversation.pk),
+            conversation_id=turn.conversation_id,
             streaming=turn.streaming,
         )
 
@@ -116,6 +118,8 @@ class Attempt:
                             reader.text(delta.text)
                         if delta.reasoning and turn.wants_reasoning:
                             reader.reasoning(delta.reasoning)
+                        if delta.tool_calls:
+                            reader.tool_calls(delta.tool_calls)
         except TimeoutError:
             if not patience.over:  # somebody else's
                 raise

@@ -61,7 +61,8 @@ def at(turn: Turn, candidate: Candidate) -> None:
     messages = request.messages
     if provider is not asked:
         messages = history.for_another(messages if provider.images else history.without_images(messages))
-        messages = history.refit(messages, provider.history_tokens - history.size_of_json(request.extra))
+        if not turn.verbatim:
+            messages = history.refit(messages, provider.history_tokens - history.size_of_json(request.extra))
     turn.ask(provider, model, messages)
     report.asking(turn)
 

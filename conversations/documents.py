@@ -8,7 +8,7 @@ from ninja import Field, Schema
 from pydantic import BeforeValidator
 
 from conversations.content import ImagePart, TextPart
-from conversations.models import Feedback, Message, Outcome, Rating, Role, Status
+from conversations.models import Conversation, Feedback, Message, Outcome, Rating, Role, Status
 from conversations.tools import ToolCallOut
 
 Known = Annotated[str | None, BeforeValidator(lambda value: value or None)]
@@ -32,13 +32,32 @@ class ConversationOut(Schema):
     provider: str
     model: str
     system_prompt: str
+    parameters: dict[str, Any] = Field(description="Of the turns that name none: `temperature`, `max_tokens`.")
     metadata: dict[str, Any]
-    message_count: int
+    tags: list[str]
+    archived: bool
+    pinned: bool
+    assistant_id: UUID | None = Field(description="The assistant that it started from, while there is one.")
+    forked_from: UUID | None = Field(description="The conversation that it is a fork of, while there is one.")
+    forked_at: UUID | None = Field(description="That one's message up to which, inclusive, this one began as a copy.")
+    message_count: int = Field(
+        description="Without answers that were made again, which the tokens, failures and costs are with."
+    )
     token_count: int
     failure_count: int
     cost_usd: float | None = Field(description="US dollars, of the answers whose price is known; null when none is.")
     created_at: datetime
     last_activity_at: datetime
+    deleted_at: datetime | None = Field(description="When you have deleted it; it can be restored until it is purged.")
+
+    @staticmethod
+    def resolve_tags(conversation: Conversation) -> list[str]:
+        """In the order given. They have to be loaded, see lookup.with_tags."""
+        return [tag.name for tag in sorted(conversation.tag_rows.all(), key=lambda tag: tag.pk)]
+
+    @staticmethod
+    def resolve_forked_from(conversation: Conversation) -> UUID | None:
+        return conversation.forked_from_id
 
 
 STATUSES = (
@@ -75,6 +94,12 @@ class MessageOut(Schema):
     request_id: str
     trace_id: str
     sentry_event_id: Known
+    superseded_by: UUID | None = Field(
+        description="The answer that was made in its place. It is no part of the history any more."
+    )
+    copied_from: UUID | None = Field(
+        description="In a fork: the message that it is a copy of, which alone has usage, cost, timings and ids."
+    )
     created_at: datetime
 
     @staticmethod

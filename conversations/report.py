@@ -26,10 +26,11 @@ _models: set[str] = set()
 
 def describe(turn: Turn) -> None:
     """Tells Sentry whose turn this is, before anything can fail."""
-    conversation_id = str(turn.conversation.pk)
     privacy.note(lambda: texts(turn))
-    logs.note(conversation_id=conversation_id)
-    context.tag(provider=turn.provider.name, model=privacy.name(turn.request.model), conversation_id=conversation_id)
+    if conversation_id := turn.conversation_id:
+        logs.note(conversation_id=conversation_id)
+        context.tag(conversation_id=conversation_id)
+    context.tag(provider=turn.provider.name, model=privacy.name(turn.request.model))
     context.contexts(lambda: details(turn))
 
 
@@ -41,10 +42,8 @@ def asking(turn: Turn) -> None:
 def details(turn: Turn) -> dict[str, dict[str, Any]]:
     """The contexts of every event of the turn."""
     provider, request = turn.provider, turn.request
-    whose = {"id": str(turn.conversation.pk), "message_id": str(turn.id)}
-    link = admin_url(turn.conversation.pk)
     return {
-        "conversation": whose | {"admin_url": link} if link else whose,
+        **conversation_of(turn),
         "chat_request": {
             "message_id": str(turn.id),
             "stream": turn.streaming,
@@ -67,6 +66,15 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             if attempt.outcome
         },
     }
+
+
+def conversation_of(turn: Turn) -> dict[str, dict[str, Any]]:
+    """The context that leads to the conversation; none of a turn that is not stored."""
+    if not turn.stored:
+        return {}
+    whose = {"id": turn.conversation_id, "message_id": str(turn.id)}
+    link = admin_url(turn.conversation.pk)
+    return {"conversation": whose | {"admin_url": link} if link else whose}
 
 
 def summary(attempt: MessageAttempt) -> dict[str, Any]:
@@ -136,9 +144,8 @@ def not_stored(turn: Turn, error: Exception) -> Problem:
     """Captures that the database was away when the answer had come."""
     failed(turn, error, "database_unavailable")
     logger.error("turn %s could not be stored: %s", turn.id, type(error).__name__)
-    return Problem(
-        "database_unavailable", "The answer is not stored yet; it will be once the database is back.", **where(turn)
-    )
+    kept = "The answer is not stored yet; it will be once the database is back."
+    return Problem("database_unavailable", kept if turn.stored else "Try again later.", **where(turn))
 
 
 def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:
@@ -153,19 +160,23 @@ def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:
 
 def interrupted(turn: Turn) -> Problem:
     context.end_transaction("unavailable")
-    return Problem("interrupted", "The server is restarting; what there is of the answer is stored.", **where(turn))
+    return Problem("interrupted", f"The server is restarting; {kept(turn)}.", **where(turn))
 
 
 def cancelled(turn: Turn) -> Problem:
     context.end_transaction("ok")
-    return Problem("cancelled", "The turn was cancelled; what there is of the answer is stored.", **where(turn))
+    return Problem("cancelled", f"The turn was cancelled; {kept(turn)}.", **where(turn))
+
+
+def kept(turn: Turn) -> str:
+    return "what there is of the answer is stored" if turn.stored else "nothing of the answer is stored"
 
 
 def where(turn: Turn) -> dict[str, Any]:
     """What a problem document says of its turn."""
     return {
-        "conversation_id": str(turn.conversation.pk),
-        "message_id": str(turn.id),
+        "conversation_id": turn.conversation_id,
+        "message_id": str(turn.id) if turn.stored else None,
         "provider": turn.provider.name,
         "model": turn.request.model,
         "trace_id": turn.message.trace_id,
@@ -193,6 +204,8 @@ def settle(turn: Turn) -> None:
         message.total_tokens = usage.total_tokens
         message.usage_estimated = usage.estimated
         cost = cost_usd(turn.provider, message.model, usage)
+        if cost is None:  # a dated name, that the list does not know
+            cost = cost_usd(turn.provider, turn.request.model, usage)
         message.cost_usd = None if cost is None else round(cost, 8)  # as the column has it
 
 

@@ -5,13 +5,23 @@ from uuid import UUID
 
 from django.conf import settings
 from ninja import Field, Schema
-from pydantic import AfterValidator, ConfigDict, JsonValue, ValidationInfo, field_validator, with_config
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from conversations.content import Content
 from conversations.models import TITLE_LENGTH, Rating
-from conversations.text import Text, storable_json
+from conversations.text import Text, storable, storable_json
 from conversations.tools import AnswerFormat, ToolChoice, Tools, names
+
+MAX_TAGS = 32
 
 ProviderName = Annotated[
     Text,
@@ -35,6 +45,37 @@ Metadata = Annotated[
     AfterValidator(storable_json),
 ]
 
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False, strict=True)]
+MaxTokens = Annotated[int, Field(ge=1, le=1_000_000, strict=True, description="Longest answer, in tokens.")]
+
+
+@with_config(extra="forbid")
+class ParametersIn(TypedDict, total=False):
+    temperature: Temperature | None
+    max_tokens: MaxTokens | None
+
+
+def known(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+Parameters = Annotated[
+    ParametersIn,
+    Field(description="Of the turns that name none of their own.", examples=[{"temperature": 0.2, "max_tokens": 500}]),
+    AfterValidator(known),
+]
+TagName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(storable)
+]
+Tags = Annotated[
+    list[TagName],
+    Field(max_length=MAX_TAGS, fail_fast=True, examples=[["work", "billing"]]),
+    AfterValidator(lambda names: list(dict.fromkeys(names))),
+]
+AssistantId = Annotated[
+    UUID, Field(description="Starts from this assistant: a field of it holds where the conversation names none.")
+]
+
 
 class Strict(Schema):
     """A request body: a misspelt field is an error, not silence."""
@@ -47,7 +88,10 @@ class ConversationIn(Strict):
     provider: ProviderName | None = None
     model: ModelName | None = None
     system_prompt: SystemPrompt = ""
+    parameters: Parameters = {}
     metadata: Metadata = {}
+    tags: Tags = []
+    assistant_id: AssistantId | None = None
 
 
 class ConversationPatch(Strict):
@@ -57,7 +101,11 @@ class ConversationPatch(Strict):
     provider: ProviderName | None = None
     model: ModelName | None = None
     system_prompt: SystemPrompt | None = None
+    parameters: Parameters | None = Field(None, description="In place of all that were there.")
     metadata: Metadata | None = None
+    tags: Tags | None = Field(None, description="In place of all that were there.")
+    archived: bool | None = Field(None, strict=True, description="Whether lists leave it out.")
+    pinned: bool | None = Field(None, strict=True)
 
 
 @with_config(extra="forbid")
@@ -66,34 +114,26 @@ class ToolResultIn(TypedDict):
     content: Annotated[Text, Field(max_length=settings.CHAT_MAX_MESSAGE_CHARS, description="What the tool said.")]
 
 
-class TurnIn(Strict):
-    """The parameters of a turn."""
+class OptionsIn(Strict):
+    """How a turn is to be answered."""
 
-    tool_results: list[ToolResultIn] = Field(
-        [],
-        max_length=128,
-        fail_fast=True,
-        description=(
-            "The results of the calls in the conversation's last message: of every one, in any order. The message"
-            " itself may then be absent. Without results, the next message drops the calls."
-        ),
-    )
     tools: Tools | None = None
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(None, strict=True, description="Whether several may be called at once.")
     response_format: AnswerFormat | None = None
     reasoning: bool = Field(False, strict=True, description="Store the model's reasoning with the answer, and send it.")
     stream: bool = Field(False, description="Answer with server-sent events instead of one JSON document.", strict=True)
+    detached: bool = Field(
+        False,
+        strict=True,
+        description=(
+            "Of a stream: the turn runs on when its reader leaves, and GET .../messages/{message_id}/events goes on"
+            " where the reader was."
+        ),
+    )
     model: ModelName | None = None
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False, strict=True)
-    max_tokens: int | None = Field(None, ge=1, le=1_000_000, strict=True, description="Longest answer, in tokens.")
-
-    @field_validator("tool_results")
-    @classmethod
-    def one_of_each_call(cls, value: list[ToolResultIn]) -> list[ToolResultIn]:
-        if len({result["tool_call_id"] for result in value}) < len(value):
-            raise ValueError("must have one result of each tool_call_id")
-        return value
+    temperature: Temperature | None = None
+    max_tokens: MaxTokens | None = None
 
     @field_validator("tool_choice", "parallel_tool_calls")
     @classmethod
@@ -107,10 +147,38 @@ class TurnIn(Strict):
             raise ValueError("must name one of the tools")
         return value
 
+    @field_validator("detached")
+    @classmethod
+    def of_a_stream(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("stream", True):
+            raise ValueError("is for a turn with stream")
+        return value
+
     def extra(self) -> dict[str, Any]:
         """What goes to the provider as it is."""
         asked = {name: getattr(self, name) for name in PASSED_ON}
-        return {name: value for name, value in asked.items() if value is not None}
+        return known(asked)
+
+
+class TurnIn(OptionsIn):
+    """The parameters of a turn that brings something new."""
+
+    tool_results: list[ToolResultIn] = Field(
+        [],
+        max_length=128,
+        fail_fast=True,
+        description=(
+            "The results of the calls in the conversation's last message: of every one, in any order. The message"
+            " itself may then be absent. Without results, the next message drops the calls."
+        ),
+    )
+
+    @field_validator("tool_results")
+    @classmethod
+    def one_of_each_call(cls, value: list[ToolResultIn]) -> list[ToolResultIn]:
+        if len({result["tool_call_id"] for result in value}) < len(value):
+            raise ValueError("must have one result of each tool_call_id")
+        return value
 
 
 CONTENTS = [
@@ -137,6 +205,19 @@ class MessageIn(TurnIn):
     needed = field_validator("content")(needed)
 
 
+class RegenerateIn(OptionsIn):
+    provider: ProviderName | None = None
+
+
+class EditIn(OptionsIn):
+    content: Content = Field(examples=CONTENTS)
+    provider: ProviderName | None = None
+
+
+class ForkIn(Strict):
+    message_id: UUID | None = Field(None, description="The last message that goes along; the newest by default.")
+
+
 class ProviderChatIn(TurnIn):
     message: Content | None = Field(None, validate_default=True, examples=CONTENTS)
     conversation_id: UUID | None = Field(
@@ -144,6 +225,7 @@ class ProviderChatIn(TurnIn):
     )
     system_prompt: SystemPrompt = Field("", description="Of a new conversation.")
     metadata: Metadata = Field({}, description="Of a new conversation.")
+    assistant_id: AssistantId | None = Field(None, description="Of a new conversation: the assistant it starts from.")
 
     needed = field_validator("message")(needed)
 
@@ -154,7 +236,7 @@ class ProviderChatIn(TurnIn):
             raise ValueError("is needed with tool_results")
         return value
 
-    @field_validator("system_prompt", "metadata")
+    @field_validator("system_prompt", "metadata", "assistant_id")
     @classmethod
     def of_a_new_conversation(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("conversation_id"):

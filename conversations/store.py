@@ -1,6 +1,6 @@
 """A turn in the database: its start and its end. Each is one transaction, synchronous, run through chatproject.db."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,8 +12,14 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from chatproject.apikeys import ledger
+from chatproject.apikeys.models import ApiKey
 from chatproject.problems import Problem
-from conversations import history, leases, lookup
+from conversations import branching, edits, history, kept_events, leases, lookup, spending, statistics
+from conversations.branching import Question
+from conversations.edits import Route
+from conversations.keeping import Batch
+from conversations.leases import busy
 from conversations.models import TITLE_LENGTH, Conversation, Message, MessageAttempt, Role, Status
 from conversations.turn import ToolResult
 from providers import breaker
@@ -23,13 +29,12 @@ from providers.registry import Provider
 LOOKED_AT = 1_000
 """Messages among which open tool calls are looked for: a turn has up to 128 results, and may be tried again."""
 
-Route = Callable[[Conversation | None], tuple[Provider, str]]
-"""Chooses the provider and the model for a turn of this conversation; None is one yet to be made."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a turn starts from. `conversation_id` None makes a new conversation, with the fields `new`."""
+    """What a turn starts from. `conversation_id` None makes a new conversation, with the fields `new`, see
+    edits.new_conversation.
+    """
 
     owner: User
     conversation_id: UUID | None
@@ -50,6 +55,15 @@ class Start:
     """For a conversation that has none."""
     request_id: str
     trace_id: str
+    key: ApiKey | None = None
+    """Whose limits hold."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    detached: bool = False
+    """Whether its events are kept."""
+    regenerates: UUID | None = None
+    """As Ask has it, as is `edits`."""
+    edits: UUID | None = None
 
     @property
     def says_something(self) -> bool:
@@ -63,14 +77,17 @@ class Started:
     message: Message
     provider: Provider
     prompt: list[ChatMessage]
+    reserved: spending.Reserved
+    temperature: float | None
 
 
 def start_turn(start: Start) -> Started:
     """Stores the tool results, the user's message and the assistant's, still empty, and reads what goes to the
     provider.
 
-    Raises Problem `conversation_not_found`, `turn_in_progress`, `tool_results_mismatch`, or `invalid_request` for
-    images where there can be none; then nothing is written.
+    Raises Problem `conversation_not_found`, `turn_in_progress`, `tool_results_mismatch`, `invalid_request` for images
+    where there can be none, and those of edits.new_conversation, branching.again, branching.fork_before and
+    spending.reserve; then nothing is written.
     """
     breaker.refresh()  # here it costs no thread of its own
     try:
@@ -83,43 +100,72 @@ def start_turn(start: Start) -> Started:
         raise busy() from None
 
 
-def busy() -> Problem:
-    return Problem(
-        "turn_in_progress",
-        "Wait for the running turn of this conversation to end, or use another conversation.",
-        headers={"Retry-After": "1"},
+def _start(start: Start) -> Started:
+    conversation, provider, model = _conversation(start)
+    question = _question(start, conversation, provider)
+    prompt = build_prompt(start, conversation, provider, question)
+    usual = conversation.parameters
+    max_tokens = usual.get("max_tokens") if start.max_tokens is None else start.max_tokens
+    reserved = spending.reserve(
+        start.key, start.message_id, provider, model, prompt, start.extra, max_tokens
+    )  # the last thing that can refuse the turn: from here on others with the same key wait
+    answer = _insert_messages(start, conversation, provider, model)
+    if start.detached:
+        kept_events.begin(answer)
+    return Started(
+        conversation=conversation,
+        message=answer,
+        provider=provider,
+        prompt=prompt,
+        reserved=reserved,
+        temperature=usual.get("temperature") if start.temperature is None else start.temperature,
     )
 
 
-def _start(start: Start) -> Started:
+def _conversation(start: Start) -> tuple[Conversation, Provider, str]:
+    """The conversation, stored, with the provider and the model that answer."""
     if start.conversation_id is None:
-        provider, model = start.route(None)
+        conversation, provider = edits.new_conversation(start.owner, start.new, start.route)
         _check_images(start, provider)
-        conversation = Conversation(owner=start.owner, provider=provider.name, model=model, **start.new)
         conversation.save(force_insert=True)
-    else:
-        conversation = lookup.conversation_of(start.owner, start.conversation_id, lock=True)
-        provider, model = start.route(conversation)
-        _check_images(start, provider)
-        _take_over_dead_turn(conversation)
-        _check_tool_results(start, conversation)
-    prompt = build_prompt(start, conversation, provider)
-    answer = _insert_messages(start, conversation, provider, model)
-    return Started(conversation=conversation, message=answer, provider=provider, prompt=prompt)
+        return conversation, provider, conversation.model
+    conversation = lookup.conversation_of(start.owner, start.conversation_id, lock=True)
+    provider, model = start.route(conversation)
+    _check_images(start, provider)
+    if start.edits is not None:
+        return branching.fork_before(conversation, start.edits, start.user_message_id), provider, model
+    leases.take_over_dead_turn(conversation.messages.all())
+    _check_tool_results(start, conversation)
+    return conversation, provider, model
 
 
-def build_prompt(start: Start, conversation: Conversation, provider: Provider) -> list[ChatMessage]:
-    """The system prompt and the new message, always; between them as much history as the provider's budget holds."""
-    system = conversation.system_prompt or start.system_prompt
-    first: list[ChatMessage] = [{"role": "system", "content": system}] if system else []
-    new: list[ChatMessage] = [
+def _question(start: Start, conversation: Conversation, provider: Provider) -> Question:
+    """What is answered: what `start` brings, or what the answer that it regenerates was for."""
+    if start.regenerates is not None:
+        return branching.again(conversation, start.regenerates, start.message_id, images=provider.images)
+    messages: list[ChatMessage] = [
         {"role": "tool", "content": result.content, "tool_call_id": result.tool_call_id}
         for _, result in start.tool_results
     ]
     if start.says_something:
-        new.append({"role": "user", "content": start.parts or start.content})
+        messages.append({"role": "user", "content": start.parts or start.content})
+    return Question(messages, stored_since=None)
+
+
+def build_prompt(start: Start, conversation: Conversation, provider: Provider, question: Question) -> list[ChatMessage]:
+    """The system prompt and the question, always; between them as much history as the provider's budget holds."""
+    system = conversation.system_prompt or start.system_prompt
+    first: list[ChatMessage] = [{"role": "system", "content": system}] if system else []
     budget = provider.history_tokens - sum(map(history.size_of, first)) - history.size_of_json(start.extra)
-    return [*first, *history.window(start.conversation_id, new, budget, provider=provider.name, images=provider.images)]
+    said = history.window(
+        conversation.pk if start.conversation_id else None,  # in a new one is nothing to be read
+        question.messages,
+        budget,
+        provider=provider.name,
+        images=provider.images,
+        before=question.stored_since,
+    )
+    return [*first, *said]
 
 
 def _insert_messages(start: Start, conversation: Conversation, provider: Provider, model: str) -> Message:
@@ -138,6 +184,7 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
         status=Status.STREAMING,
         provider=provider.name,
         model=model,
+        detached=start.detached,
         lease_until=timezone.now() + leases.LEASE,
         **common,
     )
@@ -145,7 +192,7 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
     Conversation.objects.filter(pk=conversation.pk).update(
         # In SQL: a title that is given while the turn starts must not be lost.
         title=Case(When(title="", then=Value(title_from(start.content))), default=F("title")),
-        message_count=F("message_count") + len(messages) + 1,
+        message_count=F("message_count") + len(messages) + (0 if start.regenerates else 1),
         last_activity_at=answer.created_at,
     )
     return answer
@@ -175,23 +222,13 @@ def open_tool_calls(conversation: Conversation) -> list[str]:
     """The ids of the calls in the conversation's last answer; of none when that broke off, since they may lack their
     ends. Calls are open until an answer to their results is complete: those of a turn that failed can be sent again.
     """
-    messages = Message.objects.filter(conversation=conversation).order_by("-id")
+    messages = Message.objects.filter(conversation=conversation, superseded_by__isnull=True).order_by("-id")
     for message in messages.values("role", "tool_calls", "status")[:LOOKED_AT].iterator():
         if message["role"] == Role.ASSISTANT and message["status"] == Status.COMPLETED:
             return [call["id"] for call in message["tool_calls"] or []]
         if message["role"] == Role.USER:
             return []
     return []
-
-
-def _take_over_dead_turn(conversation: Conversation) -> None:
-    """Ends the conversation's live turn when its lease has run out; raises `turn_in_progress` when it has not."""
-    turn = Message.objects.filter(conversation=conversation, status=Status.STREAMING).first()
-    if turn is None:
-        return
-    if turn.live:
-        raise busy()
-    Message.objects.filter(pk=turn.pk, status=Status.STREAMING).update(**leases.DEAD)
 
 
 def title_from(content: str) -> str:
@@ -206,11 +243,21 @@ def abandon_turn(message_id: UUID, status: Status) -> None:
     """Ends a turn that was stored but never ran."""
     code = "interrupted" if status == Status.INTERRUPTED else ""
     running = Message.objects.filter(pk=message_id, status=Status.STREAMING)
-    running.update(status=status, error_code=code, lease_until=None)
+    with transaction.atomic():
+        running.update(status=status, error_code=code, lease_until=None)
+        ledger.settle(message_id, None, None)
 
 
-def finish_turn(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:
-    """Writes the named fields of a finished message and its attempts, and counts it on its conversation."""
+def finish_turn(
+    message: Message,
+    fields: Iterable[str],
+    attempts: Collection[MessageAttempt],
+    events: Collection[Batch] = (),
+    *,
+    metered: bool = False,
+) -> None:
+    """Writes the named fields of a finished message, its attempts and the last of its kept events, and counts it on its
+    conversation and in the statistics."""
     values = {name: getattr(message, name) for name in fields}
     with transaction.atomic():
         # First: it locks the conversation, as a deletion does before it comes to the messages.
@@ -221,17 +268,43 @@ def finish_turn(message: Message, fields: Iterable[str], attempts: Collection[Me
             **spent(message),
         )
         # update(), not save(): both may have been deleted meanwhile.
-        if Message.objects.filter(pk=message.pk).update(**values, lease_until=None):
+        stored = Message.objects.filter(pk=message.pk).update(**values, lease_until=None)
+        if metered:
+            ledger.settle(message.pk, message.total_tokens, message.cost_usd)
+        if stored:
             MessageAttempt.objects.bulk_create(attempts)
+            kept_events.write(events)
+            count(message)
 
 
-def finish_turn_late(message: Message, fields: Iterable[str], attempts: Collection[MessageAttempt]) -> None:
+def count(message: Message) -> None:
+    """Adds the finished message to its user's statistics."""
+    statistics.count(
+        user_id=message.conversation.owner_id,
+        provider=message.provider,
+        model=message.model,
+        status=message.status,
+        prompt_tokens=message.prompt_tokens,
+        completion_tokens=message.completion_tokens,
+        cost_usd=message.cost_usd,
+        ttft_ms=message.ttft_ms,
+    )
+
+
+def finish_turn_late(
+    message: Message,
+    fields: Iterable[str],
+    attempts: Collection[MessageAttempt],
+    events: Collection[Batch] = (),
+    *,
+    metered: bool = False,
+) -> None:
     """The same after the database was away, when nobody knows whether it was before or after it had stored the turn."""
-    if MessageAttempt.objects.filter(message=message.pk).exists():
+    if Message.objects.filter(pk=message.pk, latency_ms__isnull=False).exists():  # only an end that is stored has one
         return
     for attempt in attempts:
         attempt.pk = None  # what it got was rolled back
-    finish_turn(message, fields, attempts)
+    finish_turn(message, fields, attempts, events, metered=metered)
 
 
 def spent(message: Message) -> dict[str, Any]:

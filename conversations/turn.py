@@ -8,6 +8,7 @@ from uuid import UUID
 
 from chatproject.observability.gen_ai import GenAISpan
 from conversations.answer import Answer
+from conversations.keeping import Keeper
 from conversations.models import Conversation, Message, MessageAttempt
 from providers.base import ChatMessage, ChatRequest, Part
 from providers.registry import Provider
@@ -27,6 +28,8 @@ class Ask:
     content: str
     """The text of the user's message; empty when the turn only brings tool results."""
     stream: bool
+    detached: bool = False
+    """Whether it runs on when its reader leaves, and its events are kept; of a turn with `stream`."""
     parts: list[Part] | None = None
     """The whole content, when it is more than text."""
     tool_results: tuple[ToolResult, ...] = ()
@@ -38,6 +41,10 @@ class Ask:
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    regenerates: UUID | None = None
+    """The conversation's last answer, when this one comes in its place; nothing new is said then."""
+    edits: UUID | None = None
+    """The user's message in whose place this one comes, in a fork of the conversation."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -52,10 +59,20 @@ class Turn:
     streaming: bool
     started: float
     wants_reasoning: bool = False
+    metered: bool = False
+    """Whether it is in the ledger of its API key, and is settled there at its end."""
+    stored: bool = True
+    """Whether it has rows: `message` and `conversation` of a turn without are never saved."""
+    verbatim: bool = False
+    """Whether the prompt is its caller's own, which nobody shortens."""
     answer: Answer = field(default_factory=Answer)
     """Of the latest attempt, as is `span`."""
     span: GenAISpan | None = None
     attempts: list[MessageAttempt] = field(default_factory=list)
+    detached: bool = False
+    """Whether it runs on when its caller leaves."""
+    keeper: Keeper | None = None
+    """Of its events, if these are kept."""
     task: asyncio.Task[Any] | None = None
     interrupted: bool = False
     stopped: bool = False
@@ -69,6 +86,11 @@ class Turn:
     @property
     def id(self) -> UUID:
         return self.message.pk
+
+    @property
+    def conversation_id(self) -> str | None:
+        """None of a turn that is not stored."""
+        return str(self.conversation.pk) if self.stored else None
 
     @property
     def text(self) -> str:

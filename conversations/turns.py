@@ -6,6 +6,7 @@ caller decides how to answer: wait for `run`, or hand its text on as it comes.
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,16 @@ from django.contrib.auth.models import User
 from uuid_utils.compat import uuid7
 
 from chatproject import db
+from chatproject.apikeys.models import ApiKey
 from chatproject.db import AWAY
 from chatproject.problems import Problem
-from conversations import attempts, report, store
+from conversations import attempts, encoding, idempotent, report, stateless, store
 from conversations.attempt import Reader, ended_as
+from conversations.detached import outlive
+from conversations.keeping import Batch, Keeper
 from conversations.live import registry
 from conversations.models import Conversation, Status
+from conversations.stateless import Begun, Prompt
 from conversations.turn import Ask, Turn
 from providers import errors, routing
 from providers.base import ChatRequest
@@ -55,11 +60,12 @@ async def begin(
     trace_id: str,
     new: dict[str, Any] | None = None,
     content_field: str = "content",
+    key: ApiKey | None = None,
 ) -> Turn:
     """Stores the user's message, and a new conversation with the fields `new` when `conversation_id` is None.
 
-    `content_field` is what the caller calls the content. Raises Problem `unknown_provider` and those of
-    store.start_turn and registry.admit; then nothing is stored.
+    `content_field` is what the caller calls the content; `key` is whose limits hold. Raises Problem
+    `unknown_provider` and those of store.start_turn and registry.admit; then nothing is stored.
     """
     registry.admit()
     started = time.perf_counter()
@@ -79,9 +85,15 @@ async def begin(
         system_prompt=settings.CHAT_SYSTEM_PROMPT,
         request_id=request_id,
         trace_id=trace_id,
+        key=key,
+        temperature=ask.temperature,
+        max_tokens=ask.max_tokens,
+        regenerates=ask.regenerates,
+        edits=ask.edits,
+        detached=ask.detached,
     )
     try:
-        begun = await db.run(store.start_turn, start)
+        begun = await db.run(idempotent.tied(store.start_turn, start.message_id), start)
     except asyncio.CancelledError:
         await db.run(store.abandon_turn, start.message_id, ended_as())
         raise
@@ -92,13 +104,52 @@ async def begin(
         request=ChatRequest(
             model=begun.message.model,
             messages=begun.prompt,
-            temperature=ask.temperature,
-            max_tokens=ask.max_tokens,
+            temperature=begun.temperature,
+            max_tokens=begun.reserved.max_tokens,
             extra=ask.extra,
+        ),
+        metered=begun.reserved.metered,
+        streaming=ask.stream,
+        started=started,
+        wants_reasoning=ask.reasoning,
+        detached=ask.detached or idempotent.claimed() is not None,
+        keeper=Keeper(start.message_id) if ask.detached else None,
+    )
+
+
+async def begin_verbatim(prompt: Prompt, ask: Ask, keep: Callable[[Prompt], Begun] | None = None) -> Turn:
+    """A turn of the caller's own messages, which the database unit `keep` stores; without one it leaves no rows.
+
+    Raises what spending.reserve and registry.admit raise; then nothing is stored.
+    """
+    registry.admit()
+    started = time.perf_counter()
+    try:
+        begun = await db.run(idempotent.tied(keep or stateless.start_turn, prompt.message_id), prompt)
+    except asyncio.CancelledError:
+        if keep is None:
+            await db.run(stateless.abandon_turn, prompt.message_id)
+        else:
+            await db.run(store.abandon_turn, prompt.message_id, ended_as())
+        raise
+    return Turn(
+        message=begun.message,
+        conversation=begun.message.conversation,
+        provider=prompt.provider,
+        request=ChatRequest(
+            model=prompt.model,
+            messages=prompt.messages,
+            temperature=ask.temperature,
+            max_tokens=begun.reserved.max_tokens,
+            extra=prompt.extra,
         ),
         streaming=ask.stream,
         started=started,
         wants_reasoning=ask.reasoning,
+        metered=begun.reserved.metered,
+        detached=idempotent.claimed() is not None,
+        stored=keep is not None,
+        verbatim=True,
     )
 
 
@@ -115,7 +166,12 @@ async def run(turn: Turn, reader: Reader | None = None) -> Problem | None:
 
     Whatever happens, the text so far is stored and the message gets its final status. A turn that its caller
     cancels ends as `cancelled` and the cancellation goes on; one that a shutdown or Turn.cancel ends returns a problem.
+    A detached one goes on without its caller.
     """
+    return await (outlive(_run(turn, reader)) if turn.detached else _run(turn, reader))
+
+
+async def _run(turn: Turn, reader: Reader | None) -> Problem | None:
     turn.task = task = asyncio.current_task()
     with registry.holding(turn):
         report.describe(turn)
@@ -133,23 +189,30 @@ async def run(turn: Turn, reader: Reader | None = None) -> Problem | None:
             problem = report.broke(turn, error)
         turn.task = None  # its fate is decided; a shutdown that comes now waits for it to be stored
         report.settle(turn)
-        problem = await save(turn) or problem
+        if cancelled is not None:
+            problem = report.interrupted(turn) if turn.message.status == Status.INTERRUPTED else report.cancelled(turn)
+        problem = await save(turn, problem) or problem
     if cancelled is None:
         return problem
     if not (turn.interrupted or turn.stopped):
         raise cancelled
     if task is not None:
         task.uncancel()  # it was ours
-    return report.cancelled(turn) if turn.stopped else report.interrupted(turn)
+    return problem
 
 
-async def save(turn: Turn) -> Problem | None:
-    """Stores the finished message. What goes wrong here is captured, and is then the turn's problem.
+async def save(turn: Turn, problem: Problem | None = None) -> Problem | None:
+    """Stores the finished message, which ended with `problem`, and what is left of its events.
 
-    When the database is away the text is stored as soon as it is back; the caller is not kept waiting for that.
+    What goes wrong here is captured, and is then the turn's problem. When the database is away the text is stored as
+    soon as it is back; the caller is not kept waiting for that.
     """
     try:
-        await db.run(store.finish_turn, turn.message, FINAL_FIELDS, turn.attempts)
+        if turn.stored:
+            end: dict[str, Any] = {"metered": turn.metered, "events": last_events(turn, problem)}
+            await db.run(store.finish_turn, turn.message, FINAL_FIELDS, turn.attempts, **end)
+        else:
+            await db.run(stateless.finish_turn, turn.message, metered=turn.metered)
     except asyncio.CancelledError as left:
         if isinstance(left.__cause__, AWAY):
             owe(turn, left.__cause__)
@@ -166,5 +229,16 @@ async def save(turn: Turn) -> Problem | None:
 def owe(turn: Turn, error: Exception) -> Problem:
     """Captures that the database is away, and stores the answer when it is back."""
     problem = report.not_stored(turn, error)
-    registry.owe(partial(db.run, store.finish_turn_late, turn.message, FINAL_FIELDS, turn.attempts))
+    if turn.stored:
+        end: dict[str, Any] = {"metered": turn.metered, "events": last_events(turn, problem)}
+        registry.owe(partial(db.run, store.finish_turn_late, turn.message, FINAL_FIELDS, turn.attempts, **end))
+    else:  # it is counted twice when only the database's answer was lost
+        registry.owe(partial(db.run, stateless.finish_turn, turn.message, metered=turn.metered))
     return problem
+
+
+def last_events(turn: Turn, problem: Problem | None) -> list[Batch]:
+    """Those that are not stored yet, of a turn whose events are kept, with the last of all."""
+    if turn.keeper is None:
+        return []
+    return turn.keeper.close(encoding.last(turn.keeper.number + 1, turn.message, problem))

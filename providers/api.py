@@ -13,6 +13,8 @@ from django.http import HttpRequest
 from ninja import Router, Schema, Status
 
 from chatproject import db
+from chatproject.apikeys.auth import ApiKeyAuth
+from chatproject.apikeys.scopes import ADMIN
 from chatproject.openapi import problems
 from chatproject.problems import Problem
 from providers import breaker, routing
@@ -143,7 +145,9 @@ def require_migrations() -> None:
 
 
 @health_router.get(
-    "/health/{provider}", response={200: ProviderHealth, **problems("not_found", *(e.code for e in PROVIDER_ERRORS))}
+    "/health/{provider}",
+    auth=ApiKeyAuth(ADMIN),
+    response={200: ProviderHealth, **problems("not_found", *(e.code for e in PROVIDER_ERRORS))},
 )
 async def provider_health(request: HttpRequest, provider: str) -> dict[str, Any]:
     """Asks the provider for its models, with this server's key: the cheapest call that proves both.

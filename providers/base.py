@@ -25,6 +25,8 @@ class ChatMessage(TypedDict):
     tool_calls: NotRequired[list[ToolCall]]
     tool_call_id: NotRequired[str]
     """Of a tool's result: the call that it answers."""
+    name: NotRequired[str]
+    """Of one speaker among several, where the caller gives one."""
 
 
 def strings_of(value: Any) -> Iterator[str]:

@@ -56,6 +56,36 @@ def test_a_conversation_works(pg_client: Client, provider: Provider) -> None:
     assert page["items"][0]["id"] == conversation["id"]
 
 
+def test_conversations_are_found_by_what_is_on_them(pg_client: Client) -> None:
+    number = pg_client.conversation(metadata={"n": 42, "7": "ä"}, tags=["b", "a"])
+    text = pg_client.conversation(metadata={"n": "42", "flag": True}, tags=["b"])
+
+    def found(**query: object) -> list[str]:
+        page = pg_client.get("/api/conversations", params={"limit": 2, **query}).json()
+        return [item["id"] for item in page["items"]]
+
+    assert found(tag="b", metadata="n:42") == [text["id"], number["id"]]
+    assert found(metadata="n:42.0") == found(metadata="7:ä") == found(tag=["a", "b"]) == [number["id"]]
+    assert found(metadata="flag:true") == [text["id"]]
+    assert found(metadata="flag:1") == found(metadata="n:1e999") == []
+
+
+def test_an_answer_is_made_again_and_forked(pg_client: Client, provider: Provider) -> None:
+    conversation = pg_client.conversation()
+    answer = pg_client.say(conversation["id"], "one").json()
+    path = f"/api/conversations/{conversation['id']}"
+    again = pg_client.post(f"{path}/messages/{answer['id']}/regenerate", json={"model": "tokens-1"})
+    assert again.status_code == 200, again.text
+    fork = pg_client.post(f"{path}/fork").json()
+    assert [message["content"] for message in pg_client.messages(fork["id"])] == ["one", "tok "]
+    pg_client.say(fork["id"], "two")
+    assert [message["content"] for message in provider.last.messages[1:]] == ["one", "tok ", "two"]
+    asked = pg_client.messages(fork["id"])[2]
+    edited = pg_client.post(f"/api/conversations/{fork['id']}/messages/{asked['id']}/edit", json={"content": "deux"})
+    assert edited.json()["content"] == "You said: deux"
+    assert [message["content"] for message in provider.last.messages[1:]] == ["one", "tok ", "deux"]
+
+
 @pytest.mark.parametrize("model", ["nul", "odd-model", "odd-usage", "odd-finish"])
 def test_an_answer_that_it_cannot_store_as_it_is_still_gets_its_end(pg_client: Client, model: str) -> None:
     conversation = pg_client.conversation()

@@ -2,9 +2,15 @@
 
 from ninja import Router
 
-from conversations.api import chat, conversations, messages
+from conversations.api import assistants, branching, chat, conversations, messages, search, stats, streams, transfer
 
 router = Router()
 router.add_router("", conversations.router)
 router.add_router("", messages.router)
 router.add_router("", chat.router)
+router.add_router("", branching.router)
+router.add_router("", assistants.router)
+router.add_router("", streams.router)
+router.add_router("", transfer.router)
+router.add_router("", search.router)
+router.add_router("", stats.router)

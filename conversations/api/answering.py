@@ -1,5 +1,6 @@
 """What the endpoints that begin a turn have in common, and the parameters of lists."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,11 +8,11 @@ from django.http.response import HttpResponseBase
 from ninja import Field
 
 from chatproject.http import ApiRequest
-from conversations import turns
+from conversations import idempotent, turns
 from conversations.content import split
 from conversations.events import EventStream
 from conversations.models import Message
-from conversations.schemas import TurnIn
+from conversations.schemas import OptionsIn, TurnIn
 from conversations.turn import Ask, ToolResult
 from providers.errors import ALL as PROVIDER_ERRORS
 
@@ -27,23 +28,37 @@ TURN = (
     "tool_results_mismatch",
     "cancelled",
     "interrupted",
+    "too_many_tokens",
+    "too_many_turns",
+    "budget_exhausted",
     *(e.code for e in PROVIDER_ERRORS),
 )
 
 
-def ask_of(body: TurnIn, content: Any, provider: str | None) -> Ask:
+def ask_of(
+    body: OptionsIn,
+    content: Any,
+    provider: str | None,
+    *,
+    regenerates: UUID | None = None,
+    edits: UUID | None = None,
+) -> Ask:
     text, parts = split(content)
+    results = body.tool_results if isinstance(body, TurnIn) else []
     return Ask(
         content=text,
         parts=parts,
-        tool_results=tuple(ToolResult(**result) for result in body.tool_results),
+        tool_results=tuple(ToolResult(**result) for result in results),
         reasoning=body.reasoning,
         extra=body.extra(),
         stream=body.stream,
+        detached=body.detached,
         provider=provider,
         model=body.model,
         temperature=body.temperature,
         max_tokens=body.max_tokens,
+        regenerates=regenerates,
+        edits=edits,
     )
 
 
@@ -55,6 +70,8 @@ async def answer(
     content_field: str = "content",
 ) -> Message | HttpResponseBase:
     """Runs the turn: an event stream, or the finished message. Raises its Problem when the blocking turn failed."""
+    if ask.stream and idempotent.claimed():  # whoever sends it again gets the events
+        ask = replace(ask, detached=True)
     turn = await turns.begin(
         owner=request.user,
         conversation_id=conversation_id,
@@ -63,6 +80,7 @@ async def answer(
         trace_id=request.trace_id,
         new=new,
         content_field=content_field,
+        key=request.auth,
     )
     if ask.stream:
         return EventStream(turn)

@@ -1,10 +1,10 @@
 """The messages of a conversation: listed, posted, and what can be done with an answer."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from django.http.response import HttpResponseBase
-from ninja import Router, Status
+from ninja import Field, Router, Status
 
 from chatproject import db
 from chatproject.http import ApiRequest
@@ -26,10 +26,16 @@ router = Router()
     tags=["messages"],
 )
 async def list_messages(
-    request: ApiRequest, conversation_id: UUID, limit: Limit = 50, cursor: Cursor = None
+    request: ApiRequest,
+    conversation_id: UUID,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    include_superseded: Annotated[bool, Field(description="With the answers that were made again.")] = False,
 ) -> dict[str, Any]:
     """The messages, oldest first."""
-    items, next_cursor = await db.run(lookup.messages_page, request.user, conversation_id, limit, cursor)
+    items, next_cursor = await db.run(
+        lookup.messages_page, request.user, conversation_id, limit, cursor, superseded=include_superseded
+    )
     return {"items": items, "next_cursor": next_cursor}
 
 

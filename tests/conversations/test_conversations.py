@@ -56,18 +56,6 @@ def test_a_change_takes_effect_with_the_next_turn(client: Client, provider: Prov
     assert provider.last.messages[0]["content"] == "New."
 
 
-def test_it_deletes_a_conversation_with_its_messages(client: Client, server: Server) -> None:
-    conversation = client.conversation()
-    client.say(conversation["id"], "hello")
-    before = server.db.count("conversations_message")
-    response = client.delete(f"/api/conversations/{conversation['id']}")
-    assert (response.status_code, response.content) == (204, b"")
-    assert server.db.count("conversations_message") == before - 2
-    for path in ("", "/messages"):
-        assert_problem(client.get(f"/api/conversations/{conversation['id']}{path}"), 404, "conversation_not_found")
-    assert_problem(client.delete(f"/api/conversations/{conversation['id']}"), 404, "conversation_not_found")
-
-
 def pages(client: Client, path: str, limit: int) -> list[list[str]]:
     """The ids on every page."""
     found: list[list[str]] = []

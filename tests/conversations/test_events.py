@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from conversations.events import Mailbox, encode
+from conversations.encoding import encode
+from conversations.events import Mailbox
 
 
 def test_an_event_is_three_fields_and_an_empty_line() -> None:

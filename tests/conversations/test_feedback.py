@@ -107,7 +107,8 @@ def test_a_failed_answer_can_be_rated_too(client: Client, provider: Provider, mo
 
 def test_it_goes_when_its_conversation_goes(client: Client, server: Server, answer: Json) -> None:
     rate(client, answer)
-    assert client.delete(f"/api/conversations/{answer['conversation_id']}").status_code == 204
+    path = f"/api/conversations/{answer['conversation_id']}"
+    assert client.delete(path, params={"permanent": True}).status_code == 204
     assert stored(server, answer) == []
 
 

@@ -155,6 +155,16 @@ async def comments(x: Exchange) -> None:
     await x.stop()
 
 
+async def pings(x: Exchange) -> None:
+    """As this server sends them itself."""
+    await x.start()
+    for token in ("fi", "ne"):
+        await x.chunk(b": ping\n\n")
+        await x.token(token)
+    await x.chunk(b": ping\n\n")
+    await x.stop()
+
+
 async def no_done(x: Exchange) -> None:
     """A finish reason, but no [DONE]."""
     await partial(x)

@@ -55,6 +55,7 @@ ANSWERS: dict[str, Behaviour] = {
     "gzip": answers.zipped,
     "multi-line": answers.multi_line,
     "comments": answers.comments,
+    "pings": answers.pings,
     "wrong-type": answers.wrong_type,
     "length": answers.length,
     "length-empty": answers.length_empty,
@@ -73,6 +74,7 @@ ANSWERS: dict[str, Behaviour] = {
 FAULTS: dict[str, Behaviour] = {
     "hang-mid-stream": faults.hang_mid_stream,
     "drop-mid-stream": faults.drop_mid_stream,
+    "drop-when-released": faults.drop_when_released,
     "close-mid-stream": faults.close_mid_stream,
     "drop-after-finish": faults.drop_after_finish,
     "hang-after-done": faults.hang_after_done,
@@ -141,6 +143,8 @@ REFUSALS: dict[str, Behaviour] = {
 }
 BEHAVIOURS = {**ANSWERS, **FAULTS, **REFUSALS}
 NAMES = list(BEHAVIOURS)
+# By names that have a price.
+PRICED: dict[str, Behaviour] = {"gpt-4o": answers.echo, "gpt-4o-mini": answers.hang}
 NUMBERED: dict[str, Behaviour] = {"tokens": answers.tokens, "flaky": answers.flaky, "limited": answers.limited}
 
 
@@ -148,4 +152,4 @@ def of(model: str) -> Behaviour:
     kind, _, number = model.partition("-")
     if kind in NUMBERED and number[:1].isdecimal():
         return NUMBERED[kind]
-    return BEHAVIOURS.get(model, BEHAVIOURS["status-404-model"])
+    return (BEHAVIOURS | PRICED).get(model, BEHAVIOURS["status-404-model"])

@@ -69,4 +69,5 @@ def echo(request: Received) -> str:
     key, messages = request.headers["authorization"], [message["content"] for message in request.messages]
     last = messages[-1]
     told = f"{last!r} {json.dumps(last)} {quote(str(last))} {key} {key[7:19]}***{key[-4:]} {messages}"
-    return f"Refused: {told} {json.dumps(request.body.get('tools'))} {json.dumps(request.messages[-3:])}"
+    parameters = {name: value for name, value in request.body.items() if name not in {"messages", "model", "stream"}}
+    return f"Refused: {told} {json.dumps(parameters)} {json.dumps(request.messages[-3:])}"

@@ -24,6 +24,12 @@ async def drop_mid_stream(x: Exchange) -> None:
     x.cut = True
 
 
+async def drop_when_released(x: Exchange) -> None:
+    await partial(x)
+    await x.held()
+    x.cut = True
+
+
 async def close_mid_stream(x: Exchange) -> None:
     """Ends the connection in order, but in the middle of the body."""
     await partial(x)

@@ -21,12 +21,12 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, schedule: str, **options: Any) -> None:
         days = settings.CHAT_RETENTION_DAYS
-        before = timezone.now() - timedelta(days=days)
+        rows = retention.unused_since(timezone.now() - timedelta(days=days))
         if dry_run:
-            self.tell("Would delete", retention.count_before(before) if days else 0)
+            self.tell("Would delete", rows.count() if days else 0)
             return
         with crons.monitored("apply-retention", schedule=schedule, max_minutes=60):
-            self.tell("Deleted", retention.delete_before(before) if days else 0)
+            self.tell("Deleted", retention.delete_all(rows) if days else 0)
 
     def tell(self, what: str, count: int) -> None:
         days = settings.CHAT_RETENTION_DAYS

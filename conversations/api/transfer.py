@@ -6,12 +6,13 @@ from uuid import UUID
 
 from django.http.response import HttpResponseBase
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from chatproject import db
 from chatproject.http import ApiRequest
 from chatproject.openapi import problems
 from chatproject.problems import Problem
+from conversations.text import no_number
 from conversations.transfer.importing import import_body
 from conversations.transfer.openapi import import_of
 from conversations.transfer.reading import Chosen
@@ -38,11 +39,13 @@ AnyFormat = Annotated[Literal["jsonl", "json", "markdown"], Field(description="W
 Format = Annotated[Literal["json", "markdown"], Field(description="What kind of file.")]
 Since = Annotated[
     datetime | None,
+    BeforeValidator(no_number),
     AfterValidator(in_utc),
     Field(description="With some activity at or after this moment; in UTC by default."),
 ]
 Until = Annotated[
     datetime | None,
+    BeforeValidator(no_number),
     AfterValidator(in_utc),
     Field(description="With their last activity before this moment; UTC by default."),
 ]

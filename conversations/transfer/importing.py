@@ -71,7 +71,7 @@ def conversation_of(owner: User, item: ConversationIn, new_id: UUID, messages: l
         model=item.model,
         system_prompt=item.system_prompt,
         metadata=item.metadata,
-        parameters=item.parameters.model_dump(exclude_none=True),
+        parameters=dict(item.parameters),
         archived=item.archived,
         pinned=item.pinned,
         created_at=item.created_at,

@@ -87,7 +87,7 @@ def at(place: str, location: Sequence[int | str], message: str) -> tuple[str, st
 def wrong(errors: list[tuple[str, str]]) -> Problem:
     listed = [{"field": field, "message": message} for field, message in errors]
     detail = "; ".join(f"{field}: {message}" for field, message in errors)
-    return Problem("invalid_request", f"{detail}. Nothing was imported.", errors=listed)
+    return Problem("invalid_request", f"{detail}.", errors=listed)
 
 
 def compare(end: DocumentIn | EndIn, found: Sequence[ConversationIn]) -> None:

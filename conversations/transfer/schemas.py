@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from conversations.content import Parts, joined
 from conversations.models import TITLE_LENGTH, Role, Status
+from conversations.schemas import Parameters, Tags
 from conversations.text import Text, storable_json
 from providers.base import Part
 
@@ -33,7 +34,6 @@ Word = Annotated[Text, Field(max_length=32)]
 Code = Annotated[Text, Field(max_length=64)]
 CallId = Annotated[Text, Field(max_length=128)]
 Name = Annotated[Text, Field(max_length=200)]
-Tag = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
 class Strict(BaseModel):
@@ -97,11 +97,6 @@ class MessageIn(Strict):
 OF_AN_ANSWER = set(MessageIn.model_fields) - {"id", "role", "content", "created_at", "parts", "tool_call_id"}
 
 
-class ParametersIn(Strict):
-    temperature: Annotated[float, Field(strict=True, ge=0, le=2, allow_inf_nan=False)] | None = None
-    max_tokens: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
-
-
 class ConversationIn(Strict):
     id: UUID | None = Field(None, description="The new conversation gets an id of its own; the answer has both.")
     title: Annotated[Text, Field(max_length=TITLE_LENGTH)] = ""
@@ -109,8 +104,8 @@ class ConversationIn(Strict):
     model: Annotated[Name, Field(min_length=1)]
     system_prompt: Text = ""
     metadata: Object = {}
-    parameters: ParametersIn = ParametersIn()
-    tags: Annotated[list[Tag], Field(max_length=100, fail_fast=True)] = []
+    parameters: Parameters = {}
+    tags: Tags = []
     archived: Yes = False
     pinned: Yes = False
     created_at: Moment
@@ -118,8 +113,6 @@ class ConversationIn(Strict):
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
-        if len(set(self.tags)) < len(self.tags):
-            raise ValueError("tags: must be distinct")
         ids = [message.id for message in self.messages if message.id]
         known = set(ids)
         if len(known) < len(ids):

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.utils import timezone
 
 from conversations import kept_events
@@ -157,3 +158,11 @@ def test_they_go_all_at_once_an_hour_after_the_end(
     EventBatch.objects.filter(first=4).update(created_at=timezone.now() - newest)
     assert kept_events.delete_old() == deleted
     assert EventBatch.objects.count() == (0 if deleted else 3)
+
+
+def test_a_command_deletes_them_too(kept: Message, capsys: pytest.CaptureFixture[str]) -> None:
+    Message.objects.update(status=Status.COMPLETED)
+    EventBatch.objects.update(created_at=timezone.now() - timedelta(minutes=61))
+    call_command("sweep_events")
+    assert capsys.readouterr().out == "Deleted the events of 1 answers and the results of 0 requests.\n"
+    assert EventBatch.objects.count() == 0

@@ -1,12 +1,15 @@
 """Export and import: what comes out goes in again, whatever it is."""
 
+import io
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from uuid_utils.compat import uuid7
 
 from chatproject.problems import Problem
@@ -248,7 +251,7 @@ WRONG = [
     (document(conversation(title="\x00")), "conversations.0.title"),
     (document(conversation(metadata={"a": "\x00"})), "conversations.0.metadata"),
     (document(conversation(parameters={"top_k": 1})), "conversations.0.parameters.top_k"),
-    (document(conversation(tags=["a", "a"])), "conversations.0.tags"),
+    (document(conversation(tags=[str(number) for number in range(33)])), "conversations.0.tags"),
     (document(conversation(tags=["x" * 65])), "conversations.0.tags.0"),
     (document(conversation(pinned="yes")), "conversations.0.pinned"),
     (document(conversation(created_at="2026-01-01T00:00:00")), "conversations.0.created_at"),
@@ -330,3 +333,30 @@ def test_the_texts_of_others_are_in_no_message(owner: User) -> None:
     with pytest.raises(Problem) as caught:
         brought(owner, json.dumps(document(conversation({**ANSWER, "role": "canary"}, title=["canary"]))))
     assert "canary" not in caught.value.detail
+
+
+def test_the_commands_do_the_same(owner: User, everything: Conversation, tmp_path: Path) -> None:
+    other = User.objects.create(username="other")
+    Conversation.objects.create(owner=owner, provider="p", model="m")
+    out, said, warned = io.StringIO(), io.StringIO(), io.StringIO()
+    call_command("export_conversations", "owner", stdout=out)
+    file = tmp_path / "export.jsonl"
+    file.write_text(out.getvalue())
+    call_command("import_conversations", "other", str(file), stdout=said, stderr=warned)
+    assert without_ids(exported(other)) == without_ids(exported(owner))
+    assert (said.getvalue(), warned.getvalue()) == ("Imported 2 conversations with 7 messages.\n", "")
+
+
+def test_the_command_keeps_what_was_right_and_says_where_it_stopped(owner: User, tmp_path: Path) -> None:
+    file = tmp_path / "export.jsonl"
+    file.write_text(line(ANSWER) + "\n" + line({**ANSWER, "role": "god"}) + "\n")
+    with pytest.raises(CommandError, match=r"line 2.messages.0.role: .* Imported before it: 1 conversations"):
+        call_command("import_conversations", "owner", str(file))
+    assert Conversation.objects.count() == 1
+    warned = io.StringIO()
+    file.write_text(line(ANSWER))
+    call_command("import_conversations", "owner", str(file), stdout=io.StringIO(), stderr=warned)
+    assert "broke off" in warned.getvalue()
+    for command in (["export_conversations", "nobody"], ["import_conversations", "nobody", str(file)]):
+        with pytest.raises(CommandError, match="no user 'nobody'"):
+            call_command(*command)

@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 from uuid_utils.compat import uuid7
 
-from tests.conftest import StartServer
+from tests.conftest import fake
 from tests.fakes.client import Client, assert_problem
+from tests.fakes.database import Databases
 from tests.fakes.ingest import Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
@@ -107,6 +109,7 @@ def test_what_goes_on_to_the_provider_is_what_was_imported(
         ("ids=7", 422, "invalid_request", "ids.0"),
         ("&".join([f"ids={NOWHERE}"] * 51), 422, "invalid_request", "ids"),
         ("since=yesterday", 422, "invalid_request", "since"),
+        ("since=0.5", 422, "invalid_request", "since"),
         ("until=99999999999999999999", 422, "invalid_request", "until"),
         (f"ids={NOWHERE}", 404, "conversation_not_found", None),
     ],
@@ -153,18 +156,25 @@ def test_a_wrong_import_is_a_problem_and_stores_nothing(client: Client, server: 
     assert server.db.count("conversations_conversation") == before
 
 
-@pytest.fixture
-def filled(start_server: StartServer, ingest: Ingest) -> tuple[Server, Client, str]:
-    """A server of the test's own with a conversation of 30 MB."""
-    server = start_server(SENTRY_DSN=ingest.dsn, DATABASE_THREADS="1")
+@pytest.fixture(scope="module")
+def sentry() -> Iterator[Ingest]:
+    with Ingest() as ingest:
+        yield ingest
+
+
+@pytest.fixture(scope="module")
+def filled(databases: Databases, _provider: Provider, sentry: Ingest) -> Iterator[tuple[Server, str]]:
+    """A server of these tests' own, which has one connection, and a conversation of 30 MB."""
+    environment = {**fake(_provider), "SENTRY_DSN": sentry.dsn, "DATABASE_THREADS": "1"}
+    with Server(databases.new(), databases.keys, **environment) as server:
+        made = server.client().conversation()["id"]
+        fill(server, made, 30)
+        yield server, made
+
+
+def test_a_long_export_takes_no_memory_and_no_connection_from_others(filled: tuple[Server, str]) -> None:
+    server, conversation = filled
     client = server.client()
-    made = client.conversation()["id"]
-    fill(server, made, 30)
-    return server, client, made
-
-
-def test_a_long_export_takes_no_memory_and_no_connection_from_others(filled: tuple[Server, Client, str]) -> None:
-    server, client, conversation = filled
     client.get(EXPORT, params={"until": "2020-01-01T00:00:00Z"})
     before = memory(server)
     with server.client().http.stream("GET", EXPORT) as response:
@@ -182,8 +192,19 @@ def test_a_long_export_takes_no_memory_and_no_connection_from_others(filled: tup
     assert json.loads(last)["message_count"] == 300
 
 
-def test_an_export_that_fails_breaks_off_and_is_one_event(filled: tuple[Server, Client, str], ingest: Ingest) -> None:
-    server, client, _ = filled
+def test_a_reader_may_leave(filled: tuple[Server, str], sentry: Ingest) -> None:
+    server, conversation = filled
+    client = server.client()
+    with client.http.stream("GET", EXPORT, headers={"X-Request-ID": "left-early"}) as response:
+        next(response.iter_bytes())
+    poll(lambda: "left-early" in server.log(), 10, "line in the log")
+    assert client.read(conversation)["id"] == conversation
+    assert not sentry.items("event")
+
+
+def test_an_export_that_fails_breaks_off_and_is_one_event(filled: tuple[Server, str], sentry: Ingest) -> None:
+    server, _ = filled
+    client = server.client()
     read: list[bytes] = []
     with client.http.stream("GET", EXPORT, params={"format": "json"}) as response:
         assert response.status_code == 200
@@ -193,19 +214,10 @@ def test_an_export_that_fails_breaks_off_and_is_one_event(filled: tuple[Server, 
         with pytest.raises(httpx2.RemoteProtocolError):
             read += list(chunks)
     assert not b"".join(read).rstrip().endswith(b"}")
-    [event] = poll(lambda: ingest.items("event"), 10, "event")
+    [event] = poll(lambda: sentry.items("event"), 10, "event")
     assert "gone" in json.dumps(event) or "no such table" in json.dumps(event) or "does not exist" in json.dumps(event)
     server.db.query("ALTER TABLE gone RENAME TO conversations_message")
     assert client.get(EXPORT).status_code == 200
-
-
-def test_a_reader_may_leave(filled: tuple[Server, Client, str], ingest: Ingest) -> None:
-    server, client, conversation = filled
-    with client.http.stream("GET", EXPORT, headers={"X-Request-ID": "left-early"}) as response:
-        next(response.iter_bytes())
-    poll(lambda: "left-early" in server.log(), 10, "line in the log")
-    assert client.read(conversation)["id"] == conversation
-    assert not ingest.items("event")
 
 
 def test_an_import_says_what_is_wrong_where(client: Client, conversation: str) -> None:

@@ -3,7 +3,9 @@
 import json
 import tempfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -116,13 +118,34 @@ def ingest() -> Iterator[Ingest]:
         yield ingest
 
 
+class BlankPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<title>elsewhere</title>")
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def site(databases: Databases, _provider: Provider, ingest: Ingest) -> Iterator[Server]:
+def elsewhere() -> Iterator[str]:
+    """The origin of another site, whose pages are blank."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BlankPage) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(databases: Databases, _provider: Provider, ingest: Ingest, elsewhere: str) -> Iterator[Server]:
     """A server of these tests' own, with a superuser."""
     database = databases.new()
     options = ("--noinput", "--username", USER, "--email", "root@example.com")
     manage(database.url, "createsuperuser", *options, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
     environment = {**fake(_provider), "SENTRY_DSN": ingest.dsn, "SENTRY_EVENT_URL": EVENT_URL}
+    environment["CORS_ALLOWED_ORIGINS"] = elsewhere
     with Server(database, databases.keys, **environment) as server:
         yield server
 
@@ -217,3 +240,58 @@ def test_the_admin_asks_nobody_else_for_anything(browser: Browser, site: Server)
     asked = browser.asked_for()
     assert f"{site.url}/static/conversations/admin.css" in asked
     assert [url for url in asked if not url.startswith((f"{site.url}/", "data:"))] == []
+
+
+def test_the_documentation_works_under_its_policy(browser: Browser, site: Server) -> None:
+    browser.open("/api/docs")
+    browser.one("#operations-tag-conversations")
+    assert "AI chat API" in browser.one(".info .title").text
+    browser.click("#operations-tag-conversations")  # closes it
+    browser.click("#operations-tag-conversations")
+    assert len(browser.all(".opblock")) > 20
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/api/docs"])
+def test_a_script_in_a_page_does_not_run(browser: Browser, path: str) -> None:
+    """If ever one got in: the policy refuses what is not a file of ours."""
+    browser.open(path)
+    browser.driver.execute_script(
+        "const s = document.createElement('script'); s.textContent = \"document.title = 'owned'\";"
+        " document.body.append(s);"
+        " const i = document.createElement('img'); i.src = 'https://evil.example.com/x'; document.body.append(i)"
+    )
+    assert browser.driver.title != "owned"
+    seen: list[str] = []
+
+    def refused() -> bool:
+        seen.extend(browser.complaints())
+        return any("inline script" in c for c in seen) and any("evil.example.com" in c for c in seen)
+
+    poll(refused, 5, "refusal of both")
+
+
+FETCH = """
+const [url, options, done] = arguments;
+fetch(url, options)
+    .then(async r => done([r.status, r.headers.get("x-request-id"), await r.text()]))
+    .catch(error => done(String(error)));
+"""
+
+
+def test_a_page_of_a_listed_origin_calls_the_api_and_reads_a_stream(
+    browser: Browser, site: Server, databases: Databases, elsewhere: str
+) -> None:
+    headers = {"Authorization": f"Bearer {databases.keys['alice']}", "Content-Type": "application/json"}
+    body = json.dumps({"message": "hello", "stream": True})
+    call = (f"{site.url}/api/chat", {"method": "POST", "headers": headers, "body": body})
+    browser.driver.get(elsewhere)
+    status, request_id, text = browser.driver.execute_async_script(FETCH, *call)
+    assert (status, len(request_id)) == (200, 32)
+    assert "event: message.completed" in text
+    status, _, text = browser.driver.execute_async_script(FETCH, f"{site.url}/api/chat/nobody", call[1])
+    assert (status, json.loads(text)["code"]) == (400, "unknown_provider")
+
+    browser.driver.get(elsewhere.replace("127.0.0.1", "localhost"))
+    assert "Failed to fetch" in browser.driver.execute_async_script(FETCH, *call)
+    browser.complaints()

@@ -35,3 +35,10 @@ def storable_json(value: JsonValue) -> JsonValue:
 
 
 Text = Annotated[str, AfterValidator(storable)]
+
+
+def no_number(value: object) -> object:
+    """Before a date or a moment is read: pydantic takes a number for the seconds since 1970."""
+    if (isinstance(value, str) and "-" not in value[1:]) or isinstance(value, int | float):
+        raise ValueError("must be written as in 2026-03-01 or 2026-03-01T12:00:00Z")
+    return value

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from ninja import Field, Query, Router, Schema
+from pydantic import BeforeValidator
 
 from chatproject import db
 from chatproject.http import ApiRequest
@@ -11,11 +12,13 @@ from chatproject.openapi import problems
 from chatproject.problems import Problem
 from conversations import statistics
 from conversations.statistics import Group
+from conversations.text import no_number
 
 router = Router()
 
 DAYS = 30
 MAX_DAYS = 366
+Day = Annotated[date, BeforeValidator(no_number)]
 GROUPS = "^(|(day|provider|model)(,(day|provider|model)){0,2})$"
 
 
@@ -67,9 +70,9 @@ class StatsOut(Schema):
 async def get_stats(
     request: ApiRequest,
     first: Annotated[
-        date | None, Query(alias="from", description=f"The first day, in UTC; {DAYS} days with `to` unless given.")
+        Day | None, Query(alias="from", description=f"The first day, in UTC; {DAYS} days with `to` unless given.")
     ] = None,
-    last: Annotated[date | None, Query(alias="to", description="The last day, in UTC, inclusive; today.")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="The last day, in UTC, inclusive; today.")] = None,
     group_by: Annotated[
         str, Query(pattern=GROUPS, description="Any of day, provider and model, with commas; empty: the total alone.")
     ] = "day,provider,model",

@@ -57,7 +57,7 @@ async def list_models(request: ApiRequest) -> dict[str, Any]:
     return {"object": "list", "data": [documents.model(target) for target in listed()]}
 
 
-@router.get("/models/{path:model}", response={200: ListedModel, **errors("unknown_model")})
+@router.get("/models/{path:model}", response={200: ListedModel, **errors("unknown_model", "invalid_request")})
 async def get_model(request: ApiRequest, model: ModelName) -> dict[str, Any]:
     """One of the list, or what else names one: a provider, or a model by itself."""
     target = configured(model)

@@ -166,6 +166,7 @@ def test_a_reviewer_finds_a_failed_turn_and_its_event(browser: Browser, site: Se
     alice.say(conversation["id"], "Will it rain?")
     alice.say(conversation["id"], "And tomorrow?", model="error-in-stream")
     (event,) = ingest.wait("event")
+    poll(lambda: alice.get("/api/conversations/search?q=tomorrow").json()["items"], 10, "index")
 
     browser.click("a[href='/admin/conversations/conversation/']")
     browser.fill("#searchbar", "tomorrow\n")

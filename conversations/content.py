@@ -141,13 +141,17 @@ PARTS: TypeAdapter[Any] = TypeAdapter(Parts)
 PLAIN: TypeAdapter[Any] = TypeAdapter(Plain)
 
 
-def content(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """A text or parts, by what it is; see `part`."""
+def text_or_parts(value: Any, text: TypeAdapter[Any], parts: TypeAdapter[Any]) -> Any:
+    """By what it is; see `part`."""
     if isinstance(value, list):
-        return PARTS.validate_python(value)
+        return parts.validate_python(value)
     if isinstance(value, str):
-        return PLAIN.validate_python(value)
+        return text.validate_python(value)
     raise ValueError("must be a string or a list of content parts")
+
+
+def content(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return text_or_parts(value, PLAIN, PARTS)
 
 
 Content = Annotated[

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from conversations.content import MAX_PARTS, images_in, sendable, within_limits
+from conversations.content import MAX_PARTS, images_in, sendable, text_or_parts, within_limits
 from conversations.text import Text, storable, storable_json
 from conversations.tools import MAX_TOOLS, Name
 
@@ -73,11 +73,7 @@ PART_LIST: TypeAdapter[Any] = TypeAdapter(Parts)
 
 
 def said(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, list):
-        return PART_LIST.validate_python(value)
-    if isinstance(value, str):
-        return PLAIN.validate_python(value)
-    raise ValueError("must be a string or a list of content parts")
+    return text_or_parts(value, PLAIN, PART_LIST)
 
 
 def text_alone(content: Any) -> Any:

@@ -5,15 +5,12 @@ browser sends. Credentials are never allowed: a page sends its API key itself. T
 of headers (but for Authorization, which has to be named). https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
-from collections.abc import Awaitable, Callable
-
-from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+from chatproject.middleware import AsyncMiddleware
 
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, PUT, DELETE",
@@ -33,15 +30,8 @@ def allowed(request: HttpRequest) -> str | None:
     return origin if origin in settings.CORS_ALLOWED_ORIGINS else None
 
 
-class CorsMiddleware:
+class CorsMiddleware(AsyncMiddleware):
     """Outside of everything that answers, so that a page can read a refusal, too."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
@@ -53,15 +43,8 @@ class CorsMiddleware:
         return response
 
 
-class PreflightMiddleware:
+class PreflightMiddleware(AsyncMiddleware):
     """Answers a browser that asks whether a page may send a request. It asks without the page's API key."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers

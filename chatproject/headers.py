@@ -1,13 +1,10 @@
 """The security headers of every response, refusals and streams included. A view's own value wins."""
 
-from collections.abc import Awaitable, Callable
-
-from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from chatproject.middleware import for_browsers
+from chatproject.middleware import AsyncMiddleware, for_browsers
 
 # https://cheatsheetseries.owasp.org/cheatsheets/HTTP_Headers_Cheat_Sheet.html
 EVERYWHERE = {
@@ -40,14 +37,7 @@ def headers_of(path: str) -> dict[str, str]:
     return headers
 
 
-class SecurityHeadersMiddleware:
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
-
+class SecurityHeadersMiddleware(AsyncMiddleware):
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         for name, value in headers_of(request.path_info).items():

@@ -20,6 +20,20 @@ def for_browsers(path: str) -> bool:
     return path == "/admin" or path.startswith("/admin/")
 
 
+class AsyncMiddleware:
+    """What our own middleware begins with: it is async, and nothing else."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        raise NotImplementedError
+
+
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
     """WhiteNoise's middleware is sync only, which would run every request in a thread of its own."""
 

@@ -1,22 +1,13 @@
 """Tells the caller with a limited key how many requests are left, on every answer."""
 
-from collections.abc import Awaitable, Callable
-
-from asgiref.sync import markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from chatproject.apikeys.limits import headers_of, openai_headers_of
+from chatproject.middleware import AsyncMiddleware
 
 
-class RateLimitMiddleware:
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
-
+class RateLimitMiddleware(AsyncMiddleware):
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         rate = getattr(request, "rate", None)

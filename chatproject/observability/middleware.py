@@ -4,18 +4,16 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from urllib.parse import quote
 
-from asgiref.sync import markcoroutinefunction
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from uuid_utils.compat import uuid7
 
-from chatproject.middleware import for_browsers
+from chatproject.middleware import AsyncMiddleware, for_browsers
 from chatproject.observability import context, logs
 from chatproject.observability.sentry import UNTRACED
 from chatproject.problems import Problem, ProblemResponse
@@ -27,15 +25,8 @@ SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CLIENT_LEFT = 499  # nginx's status for it; nobody receives it, the log and the breadcrumb show it
 
 
-class RequestContextMiddleware:
+class RequestContextMiddleware(AsyncMiddleware):
     """Sets request.request_id and request.trace_id, and both as response headers; leaves the breadcrumbs."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()

@@ -42,8 +42,8 @@ def redact(text: str, supplied: Iterable[str], secrets: Collection[str] = ()) ->
     """`text` without any word that `supplied` or `secrets` may have put there; at most LIMIT characters.
 
     A word is cut when it occurs inside a supplied string, holds one of its words (of RUN characters or more), is a
-    part of a secret or shares RUN characters in a row with it (LONG_RUN when it is encoded), or is not ASCII: there
-    are too many ways to write those.
+    part of a secret that punctuation split, shares RUN characters in a row with one (LONG_RUN when it is encoded), or
+    is not ASCII: there are too many ways to write those.
     """
     if not text:
         return ""
@@ -57,14 +57,27 @@ def redact(text: str, supplied: Iterable[str], secrets: Collection[str] = ()) ->
         word = match[0].casefold()
         if not word.isascii() or len(word) > LONGEST_WORD or word in known:
             return CUT
-        # A single character of a key tells nothing, and every key has an "s" for "provider's".
-        shares = (len(word) > 1 and word in secret) or any(run in secret for run in runs(word, RUN))
+        shares = is_part(match, secret) or any(run in secret for run in runs(word, RUN))
         shares = shares or any(run in ciphers for run in runs(word, LONG_RUN))
         return CUT if shares or not words.isdisjoint(pieces(word)) else match[0]
 
     result = WORD.sub(keep_or_cut, decoded.replace(CUT, " "))
     result = BETWEEN_CUTS.sub(CUT, PUNCTUATION.sub(lambda match: match[0][:2], result))
     return result if len(result) <= LIMIT else result[: LIMIT - 1] + CUT
+
+
+def is_part(match: re.Match[str], secret: str) -> bool:
+    """Whether a word short of RUN is a part of a secret. One of two characters only when it has its neighbour there.
+
+    A single character of a key tells nothing, and every key has an "s" for "provider's". Two are in many a random key
+    by chance, and "in" must not go for that; two between a key's own dashes must.
+    """
+    word = match[0].casefold()
+    if len(word) < 2 or word not in secret:
+        return False
+    before, after = match.string[: match.start()][-1:].casefold(), match.string[match.end() :][:1].casefold()
+    neighbours = [text for text in (before + word, word + after) if text.strip() == text and text != word]
+    return len(word) > 2 or word in secret.split("\n") or any(text in secret for text in neighbours)
 
 
 def decode(text: str) -> str | None:

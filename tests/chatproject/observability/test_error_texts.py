@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import IntegrityError
 
 from chatproject.observability import privacy
-from chatproject.observability.redaction import runs
+from chatproject.observability.redaction import redact, runs
 from tests.fakes.database import ROOT
 from tests.fakes.ingest import Ingest
 
@@ -53,6 +53,16 @@ def test_the_configurations_secrets_are_never_told() -> None:
     assert told.startswith("bad key ")
     # Punctuation stays, and with it a single character between two dashes.
     assert not re.search(r"[A-Za-z0-9]{2}", told.removeprefix("bad key "))
+
+
+def test_a_word_of_two_letters_stays_though_a_key_has_them_by_chance() -> None:
+    assert redact("null value in column, is no id", (), ["x7inQz9noK2isLid8"]) == "null value in column, is no id"
+
+
+@pytest.mark.parametrize("echo", ["key abc-de_fg.hij", "key 'DE_FG'", "abc-", "the password is cat"])
+def test_short_pieces_of_a_key_with_punctuation_are_cut(echo: str) -> None:
+    told = redact(echo, (), ["abc-de_fg.hij", "cat"])
+    assert not re.search("abc|de|fg|hij|cat", told, re.I)
 
 
 def test_what_is_noted_later_counts_and_is_not_looked_at_before() -> None:

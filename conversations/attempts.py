@@ -42,7 +42,9 @@ async def answer(turn: Turn, reader: Reader | None) -> None:
             begun = turn.answer.first_token is not None
             if told is None or begun or asked is told.candidate or isinstance(told.error, errors.CircuitOpen):
                 told = Failure(asked, error, turn.answer, turn.span)
-            step = None if begun else chain.after(error, deadline - loop.time())
+            # One attempt is reserved in the ledger: another would be paid for beside it when this one has been.
+            billed = turn.metered and turn.answer.usage is not None
+            step = None if begun or billed else chain.after(error, deadline - loop.time())
             if step is None:
                 at(turn, told.candidate)
                 turn.answer, turn.span = told.answer, told.span

@@ -150,7 +150,7 @@ class ApiKey(models.Model):
         """Whether it opens the API; a replaced one does no longer than the key that has replaced it."""
         if self.revoked_at is not None or self.expired or not self.user.is_active:
             return False
-        return self.replaced_by is None or self.replaced_by.revoked_at is None
+        return self.replaced_by is None or not (self.replaced_by.revoked_at or self.replaced_by.expired)
 
     @property
     def state(self) -> str:
@@ -159,7 +159,7 @@ class ApiKey(models.Model):
             return "Active" if self.replaced_by_id is None else "Replaced"
         if self.revoked_at is not None:
             return "Revoked"
-        if self.expired:
+        if self.expired or (self.replaced_by is not None and self.replaced_by.expired):
             return "Expired"
         return "Revoked" if self.user.is_active else "User is not active"
 

@@ -106,3 +106,11 @@ def test_a_replaced_a_revoked_and_an_unknown_key_cannot_be_rotated(old: str) -> 
     for plain in (new, "ck_unknown0_x"):
         with pytest.raises(ApiKey.DoesNotExist):
             rotate(plain)
+
+
+def test_the_old_secret_ends_with_the_key_that_has_replaced_it(old: str) -> None:
+    key, _ = ApiKey.objects.rotate(old.split("_")[1], overlap=DAY)
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    replaced = ApiKey.objects.get(replaced_by=key)
+    assert not replaced.usable
+    assert replaced.state == "Expired"

@@ -41,6 +41,9 @@ logs.adopt("gunicorn.error", settings.LOG_FORMAT)
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})  # before it is accepted: the client gets 403
     else:
         with sessions.uncounted() if scope["path"].startswith(sentry.UNTRACED) else nullcontext():
             await django_app(scope, bounded(scope, receive, privacy.begin(scope)), send)

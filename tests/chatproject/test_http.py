@@ -1,6 +1,7 @@
 """What every response has: ids that name the request, problem documents for everything that goes wrong."""
 
 import re
+import socket
 
 import pytest
 
@@ -105,3 +106,15 @@ def test_a_request_leaves_one_line_in_the_log(server: Server, client: Client) ->
     assert len(lines) == 1
     assert "POST /api/chat 200" in lines[0]
     assert "never in a log" not in server.log()
+
+
+def test_a_websocket_is_refused(server: Server) -> None:
+    """Django serves none; an event for each try would let anybody fill the log and Sentry."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            f"GET /api/docs HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        assert b" 403 " in connection.recv(4096).split(b"\r\n")[0]
+    assert "Django can only handle ASGI/HTTP" not in server.log()

@@ -84,7 +84,8 @@ def _before(record: IdempotentRequest) -> Before:
     """Raises Problem `idempotency_in_progress` while nobody can tell what becomes of it."""
     message = Message.objects.filter(pk=record.message_id).first() if record.message_id else None
     if record.status is None and not (message and message.detached):
-        running = message.status == Status.STREAMING if message else record.lease_until > timezone.now()
+        # A worker has the result of a turn that has ended for a moment before it keeps it.
+        running = record.lease_until > timezone.now() or (message is not None and message.status == Status.STREAMING)
         if running:
             detail = "Its result will be the answer to the same request, sent again later."
             raise Problem("idempotency_in_progress", detail, headers={"Retry-After": "1"})

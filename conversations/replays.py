@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from chatproject.problems import Problem
+from chatproject.problems import Problem, ProblemResponse
 from conversations import encoding, endings
 from conversations.events import CONTENT_TYPE, HEADERS
 from conversations.following import Following
@@ -28,7 +28,8 @@ def _response(request: HttpRequest, before: Before) -> HttpResponseBase:
             return Following(message)
         return HttpResponse(endings.events_of(message), content_type=CONTENT_TYPE, headers=HEADERS)
     if record.body or record.status == 204:
-        return HttpResponse(record.body, status=record.status, headers=record.headers)
+        kind = ProblemResponse if record.status and record.status >= 400 else HttpResponse
+        return kind(record.body, status=record.status, headers=record.headers)
     if message is not None:
         return _of_message(request, message)
     if record.status is None:

@@ -240,6 +240,7 @@ def test_a_turn_whose_server_was_killed_is_not_run_again(start_server: StartServ
         doomed.kill()
         assert_problem(say(client, conversations[0], keys[0], **bodies[0]), 409, "idempotency_in_progress")
         doomed.db.query("UPDATE conversations_message SET lease_until = created_at WHERE status = 'streaming'")
+        doomed.db.query("UPDATE conversations_idempotentrequest SET lease_until = created_at")
         poll(lambda: all(client.messages(c)[-1]["status"] == "interrupted" for c in conversations), what="sweep")
         blocking, stream = map(lambda c, k, b: say(client, c, k, **b), conversations, keys, bodies)
         assert blocking.headers["Idempotency-Replayed"] == stream.headers["Idempotency-Replayed"] == "true"
@@ -255,8 +256,8 @@ def test_a_result_that_its_server_could_not_keep_is_told_from_the_message(client
     """As after a kill between the end of the turn and the keeping of its result."""
     conversation, key = client.conversation()["id"], new_key()
     first = say(client, conversation, key)
-    forget = "UPDATE conversations_idempotentrequest SET status = NULL, body = '', headers = '{}' WHERE key = ?"
-    server.db.query(forget, key["Idempotency-Key"])
+    nothing = "status = NULL, body = '', headers = '{}', lease_until = created_at"
+    server.db.query(f"UPDATE conversations_idempotentrequest SET {nothing} WHERE key = ?", key["Idempotency-Key"])
     is_replay(say(client, conversation, key), first)
 
 
@@ -326,3 +327,13 @@ def test_a_streamed_completion_whose_reader_leaves_is_there_for_the_retry(
     assert response.content.startswith(read)
     assert response.content.endswith(b"data: [DONE]\n\n")
     assert len(provider.chats) == 1
+
+
+def test_a_kept_404_is_the_same_404_again(client: Client, provider: Provider) -> None:
+    body = {"model": "fake/status-404-model", "messages": [{"role": "user", "content": "hello"}]}
+    first, again = (
+        client.post("/v1/chat/completions", json=body, headers={"Idempotency-Key": "not-there"}) for _ in range(2)
+    )
+    assert first.status_code == again.status_code == 404
+    assert again.json() == first.json()
+    assert again.headers["Idempotency-Replayed"] == "true"

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from chatproject.problems import Problem
 from conversations import idempotent
 from conversations.idempotent import Before, Claim, current, tied
-from conversations.models import IdempotentRequest
+from conversations.models import Conversation, IdempotentRequest, Message
 
 pytestmark = pytest.mark.django_db
 
@@ -103,3 +103,17 @@ def test_results_are_deleted_after_a_day(owner: User) -> None:
     IdempotentRequest.objects.update(created_at=timezone.now() - timedelta(hours=25))
     assert idempotent.delete_old() == 1
     assert IdempotentRequest.objects.count() == 0
+
+
+def test_a_turn_that_has_ended_is_under_way_until_its_result_is_kept(owner: User) -> None:
+    mine = claim(owner)
+    assert isinstance(mine, Claim)
+    conversation = Conversation.objects.create(owner=owner, provider="p", model="m")
+    answer = Message.objects.create(conversation=conversation, role="assistant", status="completed", content="yes")
+    IdempotentRequest.objects.filter(pk=mine.pk).update(message_id=answer.pk)
+    with pytest.raises(Problem, match="idempotency_in_progress"):
+        claim(owner)
+    expire()
+    before = claim(owner)
+    assert isinstance(before, Before)
+    assert before.message == answer

@@ -108,7 +108,17 @@ def address_of(request: HttpRequest) -> str:
     if 0 < settings.TRUSTED_PROXIES <= len(hops):
         address = hops[-settings.TRUSTED_PROXIES]
     try:
-        version = ipaddress.ip_address(address).version
+        ip = ipaddress.ip_address(without_port(address))
     except ValueError:
         return address
-    return str(ipaddress.ip_network(f"{address}/64", strict=False)) if version == 6 else address
+    if ip.version == 4:
+        return str(ip)
+    # A socket for both has an IPv4 client as ::ffff:192.0.2.1; their network would be one for all of them.
+    return str(ip.ipv4_mapped or ipaddress.ip_network(f"{ip}/64", strict=False))
+
+
+def without_port(address: str) -> str:
+    """Some proxies name the client's port as well: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    bare, colon, port = address.rpartition(":")
+    with_port = colon and port.isdecimal() and (bare.endswith("]") or ":" not in bare)
+    return (bare if with_port else address).strip("[]")

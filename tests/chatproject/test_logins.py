@@ -158,3 +158,21 @@ def test_guesses_at_once_get_no_more_places(server: Server, server_ingest: Inges
     assert sorted(statuses) == [200] * OF_PAIR + [429] * (12 - OF_PAIR)
     assert canary not in server.log()
     assert not any(canary.encode() in body for body in server_ingest.raw)
+
+
+@pytest.mark.parametrize(
+    ("seen", "address"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("", ""),
+        ("unix:", "unix:"),
+    ],
+)
+def test_one_client_is_one_address_however_it_is_written(seen: str, address: str) -> None:
+    request = HttpRequest()
+    request.META["REMOTE_ADDR"] = seen
+    assert address_of(request) == address

@@ -16,7 +16,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, F, Min, Q, Sum, Value
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -108,21 +108,31 @@ def _check_tokens(key: ApiKey, now: datetime, tokens: int) -> None:
     if not limit:
         return
     entries = LedgerEntry.objects.filter(key=key, created_at__gt=now - MINUTE)
-    taken = entries.aggregate(tokens=Sum(Coalesce("tokens", "tokens_reserved")), first=Min("created_at"))
-    if (taken["tokens"] or 0) + tokens <= limit:
+    taken = entries.aggregate(tokens=Sum(Coalesce("tokens", "tokens_reserved")))["tokens"] or 0
+    if taken + tokens <= limit:
         return
     detail = f"This key may take {limit} tokens a minute, and the turn may need {tokens}"
-    wait = math.ceil((taken["first"] + MINUTE - now).total_seconds()) if taken["first"] else 60
-    advice = "; lower max_tokens." if tokens > limit else f"; {taken['tokens']} are taken."
     alone = tokens > limit  # then no waiting helps
+    advice = "; lower max_tokens." if alone else f"; {taken} are taken."
     raise refusal(
         "too_many_tokens",
         detail + advice,
-        retry_after=None if alone else max(1, wait),
+        retry_after=None if alone else _until_free(entries, taken + tokens - limit, now),
         quota=limit,
         unit="tokens",
         window=60,
     )
+
+
+def _until_free(entries: QuerySet[LedgerEntry], tokens: int, now: datetime) -> int:
+    """In how many seconds so many tokens are more than a minute old."""
+    rows = entries.order_by("created_at").values_list("created_at", Coalesce("tokens", "tokens_reserved"))
+    for created_at, taken in rows.iterator():
+        tokens -= taken
+        if tokens <= 0:
+            left: timedelta = created_at + MINUTE - now
+            return max(1, math.ceil(left.total_seconds()))
+    return 60
 
 
 def _check_budgets(key: ApiKey, now: datetime, cost: Decimal) -> None:
@@ -131,19 +141,30 @@ def _check_budgets(key: ApiKey, now: datetime, cost: Decimal) -> None:
         return
     spend = spend_of(key, now)
     if day and spend.day + spend.day_reserved + cost > day:
-        raise _exhausted("day", day, spend.day, cost, start_of_day(now) + timedelta(days=1) - now)
+        stuck = spend.day + _abandoned(key, start_of_day(now), now)
+        raise _exhausted("day", day, spend.day, stuck, cost, start_of_day(now) + timedelta(days=1) - now)
     if month and spend.month + spend.month_reserved + cost > month:
-        raise _exhausted("month", month, spend.month, cost, start_of_next_month(now) - now)
+        stuck = spend.month + _abandoned(key, start_of_month(now), now)
+        raise _exhausted("month", month, spend.month, stuck, cost, start_of_next_month(now) - now)
 
 
-def _exhausted(period: str, budget: Decimal, spent: Decimal, cost: Decimal, rest: timedelta) -> Exception:
+def _abandoned(key: ApiKey, since: datetime, now: datetime) -> Decimal:
+    """What turns of killed workers hold, in US dollars: they will not give it back."""
+    entries = LedgerEntry.objects.filter(key=key, settled_at=None, created_at__gte=since, lease_until__lte=now)
+    return entries.aggregate(held=Sum("cost_reserved"))["held"] or ZERO
+
+
+def _exhausted(
+    period: str, budget: Decimal, spent: Decimal, stuck: Decimal, cost: Decimal, rest: timedelta
+) -> Exception:
+    """`stuck` is what no turn under way will give back: the spent, and what killed workers have left reserved."""
     detail = (
         f"The key's budget of a {period} is ${budget.normalize():f}, of which ${spent:.4f} are spent; the turn may"
         f" cost ${cost:.4f}"
     )
     if cost > budget:
         return refusal("budget_exhausted", f"{detail}: lower max_tokens, or shorten it.", retry_after=None)
-    if spent + cost <= budget:  # turns under way hold the rest
+    if stuck + cost <= budget:  # turns under way hold the rest
         return refusal("budget_exhausted", f"{detail}. Turns under way hold the rest: try again soon.", retry_after=5)
     wait = max(1, math.ceil(rest.total_seconds()))
     return refusal("budget_exhausted", f"{detail}. It begins anew with the {period}, in UTC.", retry_after=wait)
@@ -179,7 +200,15 @@ def start_of_next_month(moment: datetime) -> datetime:
 
 
 def disagreements() -> list[tuple[int, date]]:
-    """The keys' ids and days whose total is not the sum of its settled entries."""
+    """The keys' ids and days whose total is not the sum of its settled entries.
+
+    Looks again at what it finds: a turn may have been settled between its two queries.
+    """
+    found = _disagreements()
+    return [which for which in _disagreements() if which in found] if found else []
+
+
+def _disagreements() -> list[tuple[int, date]]:
     sums: dict[tuple[int, date], list[Decimal | int]] = {}
     entries = LedgerEntry.objects.exclude(settled_at=None).order_by()
     rows = entries.values_list("key_id", "created_at__date").annotate(Count("pk"), Sum("tokens"), Sum("cost"))

@@ -231,3 +231,37 @@ def test_the_check_names_the_day_of_a_total_that_drifted(owner: User) -> None:
     with pytest.raises(CommandError, match="1 totals are wrong"):
         call_command("check_ledger", stderr=err)
     assert f"Key {key.pk}, {LedgerDay.objects.get().day}" in err.getvalue()
+
+
+def test_it_waits_until_enough_tokens_are_a_minute_old(owner: User) -> None:
+    key = key_with(owner, tokens_per_minute=1_000)
+    move(reserve(key, tokens=10), seconds=59)
+    reserve(key, tokens=900)
+    assert int(refused(key, tokens=95).headers["Retry-After"]) <= 2
+    assert int(refused(key, tokens=900).headers["Retry-After"]) > 55, "the ten that are free soon are not enough"
+
+
+def test_what_a_killed_worker_holds_is_not_to_be_waited_for(owner: User) -> None:
+    key = key_with(owner, budget_day_usd="0.02")
+    reserve(key)
+    turn = reserve(key)
+    assert refused(key).headers["Retry-After"] == "5"
+    LedgerEntry.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert refused(key).headers.get("Retry-After") != "5"
+    ledger.keep_alive([turn])
+    assert refused(key).headers["Retry-After"] == "5"
+
+
+def test_the_check_does_not_call_a_turn_that_ends_meanwhile_a_mistake(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, looks = key_with(owner, budget_day_usd="1"), []
+    look = ledger._disagreements
+
+    def with_a_turn_in_between() -> list[Any]:
+        looks.append(1)
+        return [(key.pk, timezone.now().date())] if len(looks) == 1 else look()
+
+    monkeypatch.setattr(ledger, "_disagreements", with_a_turn_in_between)
+    assert ledger.disagreements() == []
+    assert len(looks) == 2

@@ -1,8 +1,7 @@
 """API keys in the admin: made, rotated, shown once, limited, revoked; deleted by superusers alone."""
 
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from django import forms
 from django.contrib import admin, messages
@@ -101,13 +100,11 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="spent today")
     def spent_today(self, key: ApiKey) -> str:
-        spend = ledger.spend_of(key, timezone.now())
-        return told(spend.day, spend.day_reserved)
+        return told(key, "day")
 
     @admin.display(description="spent this month")
     def spent_this_month(self, key: ApiKey) -> str:
-        spend = ledger.spend_of(key, timezone.now())
-        return told(spend.month, spend.month_reserved)
+        return told(key, "month")
 
     @admin.display(description="ledger")
     def entries(self, key: ApiKey) -> str:
@@ -143,7 +140,8 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Issues the key. `obj` becomes the stored one and takes the plain text along to response_add."""
         if change:
-            super().save_model(request, obj, form, change)
+            # Not the whole row: it may have been revoked or rotated since it was read.
+            obj.save(update_fields=["scopes", "expires_at", *LIMITS])
             return
         chosen = {name: form.cleaned_data[name] for name in ("user", "name", "scopes", "expires_at", *LIMITS)}
         issued, obj.plain = ApiKey.objects.issue(**chosen)
@@ -161,6 +159,10 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "admin/apikeys/apikey/created.html", context)
 
 
-def told(spent: Decimal, reserved: Decimal) -> str:
+def told(key: ApiKey, period: Literal["day", "month"]) -> str:
+    if not key.metered:
+        return "not counted: the key has no limit of tokens, turns or dollars"
+    spend = ledger.spend_of(key, timezone.now())
+    spent, reserved = getattr(spend, period), getattr(spend, f"{period}_reserved")
     under_way = f", and ${reserved:.4f} reserved by turns under way" if reserved else ""
     return f"${spent:.4f}{under_way}"

@@ -5,14 +5,17 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.core import serializers
+from django.http import HttpRequest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chatproject.apikeys import ledger
+from chatproject.apikeys.admin import ApiKeyAdmin
 from chatproject.apikeys.auth import authenticate
 from chatproject.apikeys.models import LIMITS, ApiKey, LedgerEntry
 
@@ -335,3 +338,13 @@ def test_nobody_without_a_login_sees_anything(owner: User) -> None:
         response = Client().get(address)
         assert response.status_code == 302
         assert response.headers["Location"].startswith("/admin/login/")
+
+
+def test_saving_a_key_does_not_undo_what_happened_to_it_meanwhile(admin_client: Client, owner: User) -> None:
+    key, _ = issue(owner)
+    stale = ApiKey.objects.get(pk=key.pk)
+    key.revoke()
+    stale.scopes = ["read"]
+    ApiKeyAdmin(ApiKey, site).save_model(HttpRequest(), stale, None, change=True)
+    key.refresh_from_db()
+    assert (key.scopes, key.revoked_at is not None) == (["read"], True)

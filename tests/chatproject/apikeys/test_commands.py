@@ -79,8 +79,9 @@ def test_limits_are_changed_one_by_one() -> None:
     assert "tokens_per_minute: none (the server's default)" in printed
     key = ApiKey.objects.get()
     assert (key.budget_day_usd, key.tokens_per_minute, key.scopes) == (0, None, ["read"])
-    run("set_api_key_limits", prefix, "--concurrent-turns=3")
+    run("set_api_key_limits", prefix, "--concurrent-turns=3", "--expires=30d")
     key.refresh_from_db()
+    assert in_a_span(key.expires_at, timedelta(days=30))
     assert (key.budget_day_usd, key.concurrent_turns) == (0, 3)
 
 
@@ -116,7 +117,7 @@ def test_the_list_shows_state_and_spend_and_no_secret(owner: User) -> None:
         ("one", "Active", "0.2500"),
         ("three", "Revoked", "0.0000"),
         ("two", "Active", "0.0000"),
-        ("two", "Replaced", "0.0000"),
+        ("two", "Replaced", ""),
     ]
     assert [row["limits"] for row in rows if row["name"] == "one"] == [{"budget_month_usd": "5.0000"}]
     table = run("list_api_keys", "--user=one")
@@ -138,3 +139,9 @@ def test_a_budget_that_no_price_list_backs_is_warned_of(settings: Settings) -> N
 
 def unpriced(settings: Settings) -> Any:
     return replace(settings.CHAT_PROVIDERS["local"], name="ours")
+
+
+def test_the_list_has_no_spend_of_a_key_whose_turns_are_not_counted() -> None:
+    run("create_api_key", "unlimited")
+    [row] = map(json.loads, run("list_api_keys", "--json").splitlines())
+    assert (row["today_usd"], row["month_usd"]) == ("", "")

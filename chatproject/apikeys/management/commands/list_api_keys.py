@@ -12,7 +12,7 @@ COLUMNS = ("prefix", "name", "user", "state", "scopes", "expires", "last_used", 
 
 
 class Command(BaseCommand):
-    help = "Lists the API keys, with what they have spent, newest first."
+    help = "Lists the API keys, with what they have spent where that is counted, newest first."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", metavar="USERNAME", help="only of this user")
@@ -27,7 +27,7 @@ class Command(BaseCommand):
 
 
 def row_of(key: ApiKey) -> dict[str, Any]:
-    spend = ledger.spend_of(key, timezone.now())
+    spend = ledger.spend_of(key, timezone.now()) if key.metered else None
     return {
         "prefix": key.prefix,
         "name": key.name,
@@ -36,8 +36,8 @@ def row_of(key: ApiKey) -> dict[str, Any]:
         "scopes": ",".join(key.scopes),
         "expires": minute(key.expires_at),
         "last_used": minute(key.last_used_at),
-        "today_usd": f"{spend.day:.4f}",
-        "month_usd": f"{spend.month:.4f}",
+        "today_usd": f"{spend.day:.4f}" if spend else "",
+        "month_usd": f"{spend.month:.4f}" if spend else "",
         "limits": {name: str(limit) for name in LIMITS if (limit := key.limit(name))},
     }
 

@@ -203,9 +203,10 @@ def settle(turn: Turn) -> None:
         message.completion_tokens = usage.completion_tokens
         message.total_tokens = usage.total_tokens
         message.usage_estimated = usage.estimated
-        cost = cost_usd(turn.provider, message.model, usage)
+        began = message.created_at  # as the ledger has reserved
+        cost = cost_usd(turn.provider, message.model, usage, began)
         if cost is None:  # a dated name, that the list does not know
-            cost = cost_usd(turn.provider, turn.request.model, usage)
+            cost = cost_usd(turn.provider, turn.request.model, usage, began)
         message.cost_usd = None if cost is None else round(cost, 8)  # as the column has it
 
 

@@ -1,5 +1,6 @@
 """What a turn costs, from the price list bundled with genai-prices."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from genai_prices import Usage as PricedUsage
@@ -14,10 +15,11 @@ million, and beyond it SQLite stores what Django cannot read, and PostgreSQL sto
 """
 
 
-def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:
+def cost_usd(provider: Provider, model: str, usage: Usage, at: datetime | None = None) -> Decimal | None:
     """The price of `usage` in US dollars; None when the list does not know the model, or from MOST on. Takes 25 us.
 
     `usage.cached_tokens` are part of the prompt's, as OpenAI counts them, and cost less where the list says so.
+    Some prices depend on the hour: `at` is when the turn began, now by default.
     """
     if not provider.price_id:
         return None
@@ -29,7 +31,7 @@ def cost_usd(provider: Provider, model: str, usage: Usage) -> Decimal | None:
         output_tokens=output,
     )
     try:
-        price = calc_price(priced, model, provider_id=provider.price_id).total_price
+        price = calc_price(priced, model, provider_id=provider.price_id, genai_request_timestamp=at).total_price
     except LookupError:
         return None
     return price if price < MOST else None

@@ -75,7 +75,7 @@ def conversation_of(owner: User, item: ConversationIn, new_id: UUID, messages: l
         archived=item.archived,
         pinned=item.pinned,
         created_at=item.created_at,
-        message_count=len(messages),
+        message_count=sum(message.superseded_by is None for message in messages),
         token_count=sum(message.total_tokens or 0 for message in messages),
         failure_count=sum(message.status == Status.FAILED for message in messages),
         cost_usd=total(message.cost_usd for message in messages),

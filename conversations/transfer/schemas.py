@@ -17,6 +17,9 @@ MAX_CONVERSATIONS = 1_000
 MAX_MESSAGES = 10_000
 """Both of one request: it is one transaction, and others wait for it."""
 
+MOST_DOLLARS = 200_000
+"""That a conversation has cost. Its column ends at a million, and its next turns are added to it."""
+
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -109,10 +112,12 @@ class ConversationIn(Strict):
     archived: Yes = False
     pinned: Yes = False
     created_at: Moment
-    messages: Annotated[list[MessageIn], Field(max_length=MAX_MESSAGES, fail_fast=True)]
+    messages: Annotated[list[MessageIn], Field(fail_fast=True)]
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
+        if sum(message.cost_usd or 0 for message in self.messages) > MOST_DOLLARS:
+            raise ValueError(f"messages: must have cost at most {MOST_DOLLARS:,} US dollars together")
         ids = [message.id for message in self.messages if message.id]
         known = set(ids)
         if len(known) < len(ids):

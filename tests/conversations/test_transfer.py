@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from pytest_django import DjangoAssertNumQueries
 from uuid_utils.compat import uuid7
 
 from chatproject.problems import Problem
 from conversations.models import Conversation, ConversationTag, Message, TurnStatistics
-from conversations.transfer import writing
+from conversations.transfer import reading, writing
 from conversations.transfer.importing import Imported, import_body
 from conversations.transfer.reading import PAGE, Chosen
 from conversations.transfer.stream import CHUNK, take
@@ -130,7 +131,7 @@ def test_the_columns_are_the_same_but_for_what_is_not_the_callers(owner: User, e
 
     assert columns(new) == columns(everything)
     counted = Conversation.objects.get(pk=new)
-    assert (counted.message_count, counted.token_count, counted.failure_count) == (7, 16, 1)
+    assert (counted.message_count, counted.token_count, counted.failure_count) == (6, 16, 1)
     assert round(counted.cost_usd or 0, 8) == Decimal("123456.12345801")
 
 
@@ -263,6 +264,7 @@ WRONG = [
     (document(conversation({**ANSWER, "cost_usd": "1"})), "conversations.0.messages.0.cost_usd"),
     (document(conversation({**ANSWER, "cost_usd": -1})), "conversations.0.messages.0.cost_usd"),
     (document(conversation({**ANSWER, "cost_usd": 1e300})), "conversations.0.messages.0.cost_usd"),
+    (document(conversation(*[{**ANSWER, "cost_usd": 150_000.0}] * 2)), "conversations.0.messages"),
     (document(conversation({**ANSWER, "ttft_ms": 2**31})), "conversations.0.messages.0.ttft_ms"),
     (
         document(conversation({**ANSWER, "usage": {"total_tokens": 1}})),
@@ -360,3 +362,12 @@ def test_the_command_keeps_what_was_right_and_says_where_it_stopped(owner: User,
     for command in (["export_conversations", "nobody"], ["import_conversations", "nobody", str(file)]):
         with pytest.raises(CommandError, match="no user 'nobody'"):
             call_command(*command)
+
+
+def test_an_export_looks_for_many_conversations_at_once(
+    owner: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(5):
+        Conversation.objects.create(owner=owner, provider="p", model="m")
+    with django_assert_max_num_queries(7):
+        assert len(list(reading.conversations(reading.Chosen(owner=owner)))) == 5

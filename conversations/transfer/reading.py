@@ -15,6 +15,9 @@ from conversations.models import Conversation, Message
 PAGE = 50
 """Messages that are in memory at a time, without their images."""
 
+IDS = 1_000
+"""Of conversations that are in memory at a time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
@@ -45,11 +48,17 @@ def check(chosen: Chosen) -> None:
 
 
 def conversations(chosen: Chosen) -> Iterator[Conversation]:
-    """Oldest first; one at a time, since a system prompt or metadata may be large."""
+    """Oldest first; one at a time, since a system prompt or metadata may be large.
+
+    What is deleted meanwhile is left out. The ids come many at a time: no index has all of an owner's conversations in
+    their order.
+    """
     after: dict[str, Any] = {}
-    while conversation := rows(chosen).filter(**after).order_by("pk").first():
-        yield conversation
-        after = {"pk__gt": conversation.pk}
+    while ids := list(rows(chosen).filter(**after).order_by("pk").values_list("pk", flat=True)[:IDS]):
+        for pk in ids:
+            if conversation := rows(chosen).filter(pk=pk).first():
+                yield conversation
+        after = {"pk__gt": ids[-1]}
 
 
 def messages(conversation: Conversation) -> Iterator[tuple[Message, list[Any] | None]]:

@@ -39,6 +39,10 @@ WORD = re.compile(rf"(?:[^\W_]|[{marks()}])+")
 PLAIN_WORD = re.compile("[a-z0-9]+")
 RUN = re.compile(rf"([{UNSPACED}]+)|[^{UNSPACED}]+")
 
+MANY_MARKS = re.compile(rf"([{marks()}]{{30}})[{marks()}]+")
+"""More in a row than any writing has (https://unicode.org/reports/tr15/#Stream_Safe_Text_Format). Sorting them takes
+normalize() a time that grows with their square: seconds, in which nothing else runs."""
+
 # Of Latin, Greek and Cyrillic, Hebrew, Arabic. Elsewhere combining characters are letters.
 ACCENTS = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff"
@@ -61,6 +65,7 @@ def normal(text: str) -> str:
     """Without case, accents and variants of form. Not of the same length."""
     if text.isascii():
         return text.lower()
+    text = MANY_MARKS.sub(r"\1", text)
     folded = unicodedata.normalize("NFKC", text).casefold()
     plain = ACCENTS.sub("", unicodedata.normalize("NFKD", folded)).translate(LETTERS)
     return unicodedata.normalize("NFKC", plain).casefold()

@@ -35,7 +35,7 @@ def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with ExitStack() as stack:
         url = ""
         if request.param == "postgres":
-            url = TEST_DATABASE_URL or stack.enter_context(postgres(tmp_path_factory.mktemp("pg")))
+            url = TEST_DATABASE_URL or stack.enter_context(postgres())
         databases = Databases(FOLDER, url)
         yield databases
         databases.drop()

@@ -6,7 +6,7 @@ from html import unescape
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conversations.search.snippets import LENGTH, snippet
+from conversations.search.snippets import LENGTH, first_place, found_in, snippet
 from conversations.search.terms import (
     LONGEST,
     MAX_CHARS,
@@ -121,3 +121,26 @@ def test_a_snippet_shows_the_place_of_the_rarest_word() -> None:
     assert "is <mark>the</mark> <mark>needle</mark> in" in shown
     assert shown.startswith("…")
     assert shown.endswith("…")
+
+
+def test_a_snippet_shows_the_place_in_a_long_text_as_well() -> None:
+    for filler in ("plain words ", "schöne Wörter "):
+        text = filler * 1_000 + "needle in a haystack " + filler * 1_000
+        shown = snippet(text, parse("needle haystack"))
+        assert "<mark>needle</mark> in a <mark>haystack</mark>" in shown
+        assert len(shown) < LENGTH + 50
+    at_the_end = "x" * 300 + " " + "word " * 100 + "needle"
+    assert snippet(at_the_end, parse("needle")).endswith("word <mark>needle</mark>")
+
+
+@given(st.text("ab 1.", max_size=600), st.text("ab 1.", max_size=4))
+def test_plain_texts_short_cut_finds_the_same_place(text: str, q: str) -> None:
+    for clause in parse(q).clauses:
+        slow = next((start for start, _ in found_in(terms_in(text), clause)), None)
+        assert first_place(text, clause) == slow
+
+
+def test_thousands_of_marks_on_one_letter_take_no_time() -> None:
+    """normalize() took seconds, with everything else standing still; with the tests' own limit it would not end."""
+    text = "a" + "\u0301\u0316" * 2_000_000
+    assert normal(text) == normal("a" + "\u0301\u0316" * 15)

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 
 from chatproject.pagination import page
 from chatproject.problems import Problem
@@ -15,7 +15,7 @@ def assistant_of(owner: User, assistant_id: UUID) -> Assistant:
     """The owner's assistant. Raises Problem `assistant_not_found`, also for somebody else's."""
     found = Assistant.objects.filter(pk=assistant_id, owner=owner).first()
     if found is None:
-        raise Problem("assistant_not_found", "You have no assistant with this id.")
+        raise missing()
     return found
 
 
@@ -50,6 +50,14 @@ def save(assistant: Assistant, **how: Any) -> None:
         if not others.exists():
             raise
         raise taken() from None
+    except DatabaseError:
+        if "update_fields" not in how or Assistant.objects.filter(pk=assistant.pk).exists():
+            raise
+        raise missing() from None  # it was deleted since it was read
+
+
+def missing() -> Problem:
+    return Problem("assistant_not_found", "You have no assistant with this id.")
 
 
 def taken() -> Problem:

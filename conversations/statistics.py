@@ -113,7 +113,7 @@ def groups(user: User, first: date, last: date, by: Sequence[str]) -> tuple[Grou
     sums = {f"{name}_sum": Sum(name) for name in SUMS}
     rows = rows.annotate(**sums).order_by(*by, "bucket")
     total, found = Group(), list[Group]()
-    for values, of_group in groupby(rows.iterator(), key=lambda row: {name: row[name] for name in by}):
+    for values, of_group in groupby(rows, key=lambda row: {name: row[name] for name in by}):
         if len(found) == MAX_GROUPS:
             raise too_many()
         group = Group(**values)

@@ -3,7 +3,11 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
+from chatproject.problems import Problem
+from conversations import assistants
+from conversations.models import Assistant
 from tests.fakes.client import Client, Json, assert_problem
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
@@ -187,3 +191,13 @@ def test_its_words_stay_out_of_logs(server: Server, client: Client, proofreader:
     for word in ("Xylophone", "Quixotic", "Zephyrous", "Jabberwock", "Bandersnatch", "Snark"):
         assert word not in log
     client.delete(f"{PATH}/{secret['id']}")
+
+
+@pytest.mark.django_db
+def test_a_change_of_one_that_is_deleted_meanwhile_finds_none(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = assistants.create_assistant(owner, {"name": "Gone"})
+    found = assistants.assistant_of(owner, made.pk)
+    monkeypatch.setattr(assistants, "assistant_of", lambda *_: found)
+    Assistant.objects.all().delete()
+    with pytest.raises(Problem, match="assistant_not_found"):
+        assistants.change_assistant(owner, made.pk, {"description": "x"})

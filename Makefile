@@ -23,7 +23,7 @@ run: ## install what is missing, then serve with the embedded model [PORT=8000] 
 	@exec $(venv) manage.py serve
 
 test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
-	@$(venv) -m pytest $(ARGS)
+	@$(venv) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 faults: tools ## run the fault suite, and write what it sees into docs/providers.md
 	@WRITE_FAULTS=1 $(venv) -m pytest tests/conversations/test_faults.py

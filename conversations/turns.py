@@ -204,8 +204,8 @@ async def _run(turn: Turn, reader: Reader | None) -> Problem | None:
 async def save(turn: Turn, problem: Problem | None = None) -> Problem | None:
     """Stores the finished message, which ended with `problem`, and what is left of its events.
 
-    What goes wrong here is captured, and is then the turn's problem. When the database is away the text is stored as
-    soon as it is back; the caller is not kept waiting for that.
+    What goes wrong here is captured, and is then the problem of a turn that has rows. When the database is away the
+    text is stored as soon as it is back; the caller is not kept waiting for that.
     """
     try:
         if turn.stored:
@@ -220,20 +220,27 @@ async def save(turn: Turn, problem: Problem | None = None) -> Problem | None:
     except AWAY as error:
         return owe(turn, error)
     except Exception as error:
-        return report.broke(turn, error)
+        if turn.stored:
+            return report.broke(turn, error)
+        report.not_counted(turn, error, handled=False)
     finally:
         report.measure(turn)
     return None
 
 
-def owe(turn: Turn, error: Exception) -> Problem:
-    """Captures that the database is away, and stores the answer when it is back."""
-    problem = report.not_stored(turn, error)
-    if turn.stored:
-        end: dict[str, Any] = {"metered": turn.metered, "events": last_events(turn, problem)}
-        registry.owe(partial(db.run, store.finish_turn_late, turn.message, FINAL_FIELDS, turn.attempts, **end))
-    else:  # it is counted twice when only the database's answer was lost
+def owe(turn: Turn, error: Exception) -> Problem | None:
+    """Captures that the database is away, and stores the answer when it is back.
+
+    One that has no rows is whole without the database, and goes out: a client that got an error would pay for another.
+    """
+    if not turn.stored:
+        report.not_counted(turn, error)
+        # It is counted twice when only the database's answer was lost.
         registry.owe(partial(db.run, stateless.finish_turn, turn.message, metered=turn.metered))
+        return None
+    problem = report.not_stored(turn, error)
+    end: dict[str, Any] = {"metered": turn.metered, "events": last_events(turn, problem)}
+    registry.owe(partial(db.run, store.finish_turn_late, turn.message, FINAL_FIELDS, turn.attempts, **end))
     return problem
 
 

@@ -1,5 +1,7 @@
 """A completion that leaves no rows: it lives as long as it has to, counts, and is held to the limits of its key."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import openai
 import pytest
 
@@ -8,7 +10,11 @@ from tests.conftest import StartServer
 from tests.conversations.openai.conftest import sdk_of
 from tests.conversations.openai.test_completions import HELLO
 from tests.conversations.openai.test_errors import assert_error, complete
+from tests.conversations.test_durability import locked
 from tests.fakes.client import Client
+from tests.fakes.database import is_sqlite
+from tests.fakes.fence import fence
+from tests.fakes.ingest import Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 from tests.fakes.waiting import poll
@@ -74,3 +80,27 @@ def test_the_stand_in_gets_the_whole_prompt(start_server: StartServer, provider:
     assert complete(server.client(), model="fake/status-500", messages=messages).status_code == 200
     assert provider.last.body["model"] == "tokens-1"
     assert provider.last.messages == messages
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["blocking", "streamed"])
+def test_an_answer_that_cannot_be_counted_yet_goes_out_and_is_counted_later(
+    start_server: StartServer, provider: Provider, ingest: Ingest, streamed: bool
+) -> None:
+    """Its client would try again otherwise, and pay for it twice."""
+    server = start_server(SENTRY_DSN=ingest.dsn, DATABASE_TIMEOUT="1")
+    if not is_sqlite(server.db.url):
+        pytest.skip("SQLite's lock")
+    client = server.client()
+    with ThreadPoolExecutor(1) as others:
+        asked = others.submit(complete, client, model="hang", stream=streamed)
+        provider.wait()
+        with locked(server):
+            provider.release()
+            response = asked.result(20)
+    assert response.status_code == 200, response.text
+    assert "hello" in response.text
+    poll(lambda: client.get("/api/stats").json()["total"]["turns"] == 1, what="late count")
+    assert client.get("/api/stats").json()["total"]["failures"] == 0
+    [event] = fence(client, ingest)
+    assert event["tags"]["chat.outcome"] == "completed"
+    assert len(provider.chats) == 1

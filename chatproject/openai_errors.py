@@ -22,8 +22,12 @@ CODES = {
     "too_many_turns": "rate_limit_exceeded",
     "budget_exhausted": "insufficient_quota",
 }
-FINAL = {"cancelled", "tool_results_mismatch"}
+FINAL = {"cancelled", "tool_results_mismatch", "idempotency_not_kept"}
 """Conflicts that no repetition mends: the clients repeat a 409 unless they are told not to."""
+USED_UP = {"too_many_tokens", "budget_exhausted"}
+"""Limits that, without a `Retry-After`, no waiting mends. A provider's is transient: some just do not say how long."""
+IN_VAIN = {"x-should-retry": "false"}
+"""The word that keeps the clients from trying again."""
 LEFT_OUT = {"type", "title", "status", "detail", "code", "errors", "provider_message"}
 
 
@@ -35,10 +39,10 @@ def status_of(code: str, status: int) -> int:
     return STATUSES.get(code, 400 if status == 422 else status)
 
 
-def headers_of(code: str, status: int, headers: Mapping[str, str]) -> dict[str, str]:
-    """The problem's, and the word that keeps the clients from trying again in vain."""
-    vain = code in FINAL or (status == 429 and "Retry-After" not in headers)
-    return {**headers, "x-should-retry": "false"} if vain else dict(headers)
+def headers_of(code: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """The problem's, and IN_VAIN where it is: what is a replay will be one again."""
+    vain = code in FINAL or "Idempotency-Replayed" in headers or (code in USED_UP and "Retry-After" not in headers)
+    return {**headers, **IN_VAIN} if vain else dict(headers)
 
 
 def error(document: Mapping[str, Any]) -> dict[str, Any]:

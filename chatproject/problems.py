@@ -93,7 +93,7 @@ class Problem(Exception):
         document, status = self.document(getattr(request, "request_id", "")), self.status
         media_type, headers = MEDIA_TYPE, self.headers
         if openai_errors.wanted(request.path_info):
-            headers = openai_errors.headers_of(self.code, status, headers)
+            headers = openai_errors.headers_of(self.code, headers)
             document, status = openai_errors.error(document), openai_errors.status_of(self.code, status)
             media_type = "application/json"
         body = json.dumps(document, ensure_ascii=False)

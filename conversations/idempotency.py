@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from chatproject import db
+from chatproject import db, openai_errors
 from chatproject.problems import Problem
 from conversations import idempotent, replays
 from conversations.detached import left_running
@@ -90,7 +90,7 @@ async def _carry_out(request: Any, run: Callable[[], Awaitable[HttpResponseBase]
         if asked.claim is None:
             return response
         if isinstance(response, EventStream) or not response.streaming:
-            await _settle(asked.claim, response)
+            await _settle(asked.claim, response, request.path_info)
             return response
         return KeptBody(response, asked.claim)
     finally:
@@ -106,10 +106,13 @@ def fingerprint(request: HttpRequest) -> str:
     return digest.hexdigest()
 
 
-async def _settle(claim: Claim, response: HttpResponseBase) -> None:
+async def _settle(claim: Claim, response: HttpResponseBase, path: str) -> None:
     """Keeps the result, unless the request came to nothing: then it may be sent again."""
     if response.status_code >= 400 and not claim.tied:
         with suppress(DatabaseError):  # the lease runs out
             await db.run(idempotent.release, claim.pk)
         return
+    if response.status_code >= 400 and openai_errors.wanted(path):
+        for name, value in openai_errors.IN_VAIN.items():  # with this key, the same is all that ever comes
+            response[name] = value
     await keep(claim, response, response.content if isinstance(response, HttpResponse) else b"")

@@ -1,6 +1,7 @@
 """Errors in OpenAI's form: what its client makes of each, and what they look like on the wire."""
 
 import json
+import secrets
 from typing import Any
 
 import httpx2
@@ -152,6 +153,31 @@ def test_images_for_a_provider_that_takes_none(client: Client, sdk: openai.OpenA
 
 def test_too_many_further_parameters(client: Client) -> None:
     assert_error(complete(client, **{f"p{n}": n for n in range(101)}), 400, "invalid_request", "body")
+
+
+def test_a_providers_limit_is_tried_again_though_it_does_not_say_when(client: Client) -> None:
+    response = complete(client, model="status-429-odd")
+    assert_error(response, 429, "rate_limit_exceeded")
+    assert {"Retry-After", "x-should-retry"}.isdisjoint(response.headers)
+
+
+@pytest.mark.parametrize(("model", "status"), [("status-429", 429), ("status-500", 502)])
+def test_a_failure_that_is_kept_is_not_asked_for_again(client: Client, model: str, status: int) -> None:
+    """With the same Idempotency-Key nothing else ever comes."""
+    body, headers = {"model": model, "messages": HELLO}, {"Idempotency-Key": secrets.token_hex(8)}
+    first, again = (client.post("/v1/chat/completions", json=body, headers=headers) for _ in range(2))
+    for response in (first, again):
+        assert (response.status_code, response.headers["x-should-retry"]) == (status, "false")
+    assert again.content == first.content
+
+
+def test_what_a_replay_cannot_tell_is_not_asked_for_again(client: Client, server: Server) -> None:
+    body, headers = {"model": "echo", "messages": HELLO}, {"Idempotency-Key": secrets.token_hex(8)}
+    assert client.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+    server.db.query("UPDATE conversations_idempotentrequest SET body = '' WHERE key = ?", headers["Idempotency-Key"])
+    response = client.post("/v1/chat/completions", json=body, headers=headers)
+    assert_error(response, 409, "idempotency_not_kept")
+    assert response.headers["x-should-retry"] == "false"
 
 
 def test_an_open_circuit(start_server: StartServer) -> None:

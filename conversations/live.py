@@ -206,13 +206,12 @@ class Registry:
 
     async def keep(self) -> None:
         """Writes the events of detached turns that have come."""
-        keepers = [turn.keeper for turn in self.turns if turn.keeper]
-        batches = [batch for keeper in keepers for batch in keeper.due()]
-        if not batches:
+        due = {turn.keeper: batches for turn in self.turns if turn.keeper and (batches := turn.keeper.due())}
+        if not due:
             return
         with suppress(DatabaseError):  # `save` tells of it
-            await db.run(kept_events.write, batches)
-            for keeper in keepers:
+            await db.run(kept_events.write, [batch for batches in due.values() for batch in batches])
+            for keeper in due:  # not those that gave nothing: one that has ended may hold what is not written
                 keeper.written()
 
     async def clean(self) -> None:

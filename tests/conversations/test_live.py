@@ -2,14 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import DataError, OperationalError
 from django.utils import timezone
 
+from conversations.keeping import Keeper
 from conversations.live import TRIES, Registry
-from conversations.models import Conversation, Message, Role, Status
+from conversations.models import Conversation, EventBatch, Message, Role, Status
 from tests.chatproject.test_db import _pool  # noqa: F401 (ends the threads, and their connections)
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,3 +99,25 @@ def test_a_database_that_is_away_is_not_asked_for_each_answer() -> None:
         registry.owe(away)
     asyncio.run(registry.settle())
     assert asked == TRIES
+
+
+class Detached:
+    """Of a turn, what `Registry.keep` looks at."""
+
+    def __init__(self, message_id: UUID, *events: bytes) -> None:
+        self.keeper = Keeper(message_id)
+        for event in events:
+            self.keeper.add(event)
+
+
+def test_events_whose_write_failed_stay_the_ends_when_those_of_another_turn_are_written(dead: Message) -> None:
+    ended, other = Detached(uuid4(), b"one\n\n"), Detached(dead.pk, b"two\n\n")
+    ended.keeper.due()  # to a write that fails
+    before = ended.keeper.close(b"last\n\n")
+    registry = Registry()
+    registry.turns = {ended, other}  # type: ignore[assignment]
+    asyncio.run(registry.keep())
+    assert [batch.data for batch in EventBatch.objects.all()] == ["two\n\n"]
+    assert other.keeper.due() == []
+    assert ended.keeper.close(b"last\n\n") == before
+    assert [batch.data for batch in before] == ["one\n\n", "last\n\n"]

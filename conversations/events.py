@@ -12,7 +12,8 @@ from conversations.outbox import PING_SECONDS, Outbox
 from conversations.turn import Turn
 from providers.base import ToolCallDelta
 
-CONTENT_TYPE = "text/event-stream"
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+"""With the charset: clients that are no browsers take text without one for Latin-1 (RFC 2616)."""
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 

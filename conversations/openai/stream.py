@@ -16,6 +16,7 @@ from django.http import StreamingHttpResponse
 from chatproject import openai_errors
 from chatproject.problems import Problem
 from conversations import turns
+from conversations.events import CONTENT_TYPE, HEADERS
 from conversations.openai import documents
 from conversations.outbox import PING_SECONDS, Outbox
 from conversations.turn import Turn
@@ -93,9 +94,7 @@ class CompletionStream(StreamingHttpResponse):
     """Runs the turn in a task of its own and sends its chunks. A reader who leaves cancels the turn."""
 
     def __init__(self, turn: Turn, *, usage: bool) -> None:
-        super().__init__(
-            content_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        )
+        super().__init__(content_type=CONTENT_TYPE, headers=HEADERS)
         self.on_end: Callable[[], None] = lambda: None
         self._turn = turn
         self._chunks = Chunks(turn, usage=usage)

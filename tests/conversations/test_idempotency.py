@@ -81,7 +81,7 @@ def test_a_failed_turn_is_a_result_too(client: Client, provider: Provider) -> No
 def test_a_stream_is_replayed_to_the_byte(client: Client, other_server: Server, provider: Provider) -> None:
     conversation, key = client.conversation()["id"], new_key()
     first = say(client, conversation, key, model="tokens-30", stream=True)
-    assert first.headers["Content-Type"] == "text/event-stream"
+    assert first.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     is_replay(say(other_server.client(), conversation, key, model="tokens-30", stream=True), first)
     assert len(provider.chats) == 1
 

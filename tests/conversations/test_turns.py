@@ -46,7 +46,7 @@ def test_a_streamed_turn_is_created_then_deltas_then_completed(client: Client) -
     with client.stream(conversation["id"], "hello there") as stream:
         headers = stream.response.headers
         events = list(stream)
-    assert headers["Content-Type"].startswith("text/event-stream")
+    assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert headers["Cache-Control"] == "no-cache"
     assert headers["X-Accel-Buffering"] == "no"
     created, *deltas, completed = events

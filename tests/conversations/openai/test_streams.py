@@ -26,7 +26,7 @@ def events(client: Client, **body: Any) -> list[Any]:
     """The data of each event, parsed; but for the last, which has to be [DONE]."""
     response = client.post("/v1/chat/completions", json={"messages": HELLO, "stream": True, **body})
     assert response.status_code == 200, response.text
-    assert response.headers["Content-Type"] == "text/event-stream"
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     blocks = response.text.split("\n\n")
     assert blocks[-2:] == ["data: [DONE]", ""]
     return [json.loads(block.removeprefix("data: ")) for block in blocks[:-2]]

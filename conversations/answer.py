@@ -56,6 +56,8 @@ class Answer:
     reasoning_parts: list[str] = field(default_factory=list)
     calls: dict[int, Call] = field(default_factory=dict)
     finish_reason: str = ""
+    refused: bool = False
+    """Whether its text says that the model will not answer, where the provider tells the two apart."""
     usage: Usage | None = None
     model: str = ""
     """As the provider calls it."""
@@ -84,6 +86,7 @@ class Answer:
                 self.first_token = time.perf_counter()
             if delta.text:
                 self.parts.append(delta.text)
+                self.refused = self.refused or delta.refused
             if delta.reasoning:
                 self.reasoning_parts.append(delta.reasoning)
             for piece in delta.tool_calls:

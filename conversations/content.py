@@ -34,6 +34,9 @@ MAGIC = {
 """The first bytes of a file of each type."""
 
 
+Detail = Literal["auto", "low", "high", "original"]
+
+
 @with_config(extra="forbid")
 class TextPart(TypedDict):
     type: Literal["text"]
@@ -53,7 +56,7 @@ class ImageUrl(TypedDict):
             examples=["https://example.com/cat.png"],
         ),
     ]
-    detail: NotRequired[Annotated[Literal["auto", "low", "high"], Field(description="How closely to look.")]]
+    detail: NotRequired[Annotated[Detail, Field(description="How closely to look.")]]
 
 
 @with_config(extra="forbid")

@@ -90,6 +90,8 @@ class Delta:
     reasoning: str = ""
     """What the model says to itself; never part of the answer."""
     tool_calls: tuple[ToolCallDelta, ...] = ()
+    refused: bool = False
+    """Whether the text says that the model will not answer, where the provider tells the two apart."""
 
     @property
     def is_token(self) -> bool:

@@ -141,7 +141,8 @@ class AnswerDecoder:
             reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
             if isinstance(content, list):
                 content, reasoning = _parts(content)
-            text = clean(content or message.get("refusal") or "")
+            refusal = None if content else message.get("refusal")
+            text = clean(content or refusal or "")
             reasoning = clean(reasoning) if isinstance(reasoning, str) else ""
             calls = self._calls.read(pieces) if pieces else ()
             if self._reasoning is not None:
@@ -161,7 +162,7 @@ class AnswerDecoder:
         self._count(len(text) + len(reasoning))
         for call in calls:
             self._count(len(call.id) + len(call.name) + len(call.arguments))
-        return Delta(text, finish_reason, usage, model, reasoning, calls)
+        return Delta(text, finish_reason, usage, model, reasoning, calls, refused=bool(refusal))
 
     def _count(self, characters: int) -> None:
         self._said += characters

@@ -20,7 +20,7 @@ class AsItIs(Schema):
 class CompletionMessage(AsItIs):
     role: Literal["assistant"]
     content: str | None
-    refusal: None
+    refusal: str | None = Field(description="The answer's text, when it is that the model will not answer.")
     reasoning_content: str | None = Field(None, description="With `include_reasoning`, when the provider sends it.")
     tool_calls: list[dict[str, Any]] | None = None
 
@@ -67,11 +67,13 @@ def model(target: Target, name: str = "") -> dict[str, Any]:
 
 def completion(turn: Turn) -> dict[str, Any]:
     """The chat.completion of a turn that is complete."""
-    message: dict[str, Any] = {"role": "assistant", "content": turn.message.content, "refusal": None}
+    said = turn.message.content
+    content, refusal = (None, said) if turn.answer.refused else (said, None)
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": refusal}
     if turn.message.reasoning:
         message["reasoning_content"] = turn.message.reasoning
     if calls := turn.message.tool_calls:
-        message |= {"content": turn.message.content or None, "tool_calls": calls}
+        message |= {"content": content or None, "tool_calls": calls}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": turn.message.finish_reason}
     return {
         "id": completion_id(turn),

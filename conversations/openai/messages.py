@@ -18,7 +18,7 @@ def prompt_of(messages: Iterable[Mapping[str, Any]]) -> list[ChatMessage]:
 
 def chat_message(message: Mapping[str, Any]) -> ChatMessage:
     """`developer` is what OpenAI calls the system in newer models, which take both; other providers do not."""
-    text, parts = split(message.get("content"))
+    text, parts = split(message.get("content") or message.get("refusal"))
     role = "system" if message["role"] == "developer" else message["role"]
     found: ChatMessage = {"role": role, "content": parts or text}
     if calls := message.get("tool_calls"):
@@ -26,8 +26,8 @@ def chat_message(message: Mapping[str, Any]) -> ChatMessage:
         found["content"] = text or None
     if "tool_call_id" in message:
         found["tool_call_id"] = message["tool_call_id"]
-    if "name" in message:
-        found["name"] = message["name"]
+    if name := message.get("name"):
+        found["name"] = name
     return found
 
 

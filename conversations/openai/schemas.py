@@ -23,7 +23,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from conversations.content import MAX_PARTS, images_in, sendable, text_or_parts, within_limits
+from conversations.content import MAX_PARTS, Detail, images_in, sendable, text_or_parts, within_limits
 from conversations.text import Text, storable, storable_json
 from conversations.tools import MAX_TOOLS, Name
 
@@ -39,15 +39,33 @@ class SaidText(TypedDict):
 
 class SaidImageUrl(TypedDict):
     url: Annotated[str, Field(description="`https://...` or `data:image/TYPE;base64,...` (png, jpeg, gif or webp).")]
-    detail: NotRequired[Literal["auto", "low", "high"]]
+    detail: NotRequired[Detail | None]
+
+
+def without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if item is not None}
 
 
 class SaidImage(TypedDict):
     type: Literal["image_url"]
-    image_url: Annotated[SaidImageUrl, AfterValidator(sendable)]
+    image_url: Annotated[SaidImageUrl, AfterValidator(sendable), AfterValidator(without_nulls)]
 
 
-PARTS: dict[str, TypeAdapter[Any]] = {"text": TypeAdapter(SaidText), "image_url": TypeAdapter(SaidImage)}
+class SaidRefusal(TypedDict):
+    type: Literal["refusal"]
+    refusal: Text
+
+
+def as_text(part: SaidRefusal) -> SaidText:
+    """Other providers than OpenAI know no such part."""
+    return {"type": "text", "text": part["refusal"]}
+
+
+PARTS: dict[str, TypeAdapter[Any]] = {
+    "text": TypeAdapter(SaidText),
+    "image_url": TypeAdapter(SaidImage),
+    "refusal": TypeAdapter(Annotated[SaidRefusal, AfterValidator(as_text)]),
+}
 
 
 def of_kind(adapters: dict[str, TypeAdapter[Any]], key: str, value: Any) -> Any:
@@ -64,7 +82,7 @@ def part(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 Plain = Annotated[str, Field(max_length=settings.CHAT_MAX_MESSAGE_CHARS), AfterValidator(storable)]
 Parts = Annotated[
-    list[Annotated[SaidText | SaidImage, WrapValidator(part)]],
+    list[Annotated[SaidText | SaidImage | SaidRefusal, WrapValidator(part)]],
     Field(min_length=1, max_length=MAX_PARTS, fail_fast=True),
     AfterValidator(within_limits),
 ]
@@ -109,20 +127,23 @@ class MadeToolCall(TypedDict):
 class SystemMessageIn(TypedDict):
     role: Literal["system", "developer"]
     content: Spoken
-    name: NotRequired[Called]
+    name: NotRequired[Called | None]
 
 
 class UserMessageIn(TypedDict):
     role: Literal["user"]
     content: Said
-    name: NotRequired[Called]
+    name: NotRequired[Called | None]
 
 
 class AssistantMessageIn(TypedDict):
     role: Literal["assistant"]
     content: NotRequired[Spoken | None]
+    refusal: NotRequired[
+        Annotated[Plain | None, Field(description="Of a model that would not answer: goes on as the content.")]
+    ]
     tool_calls: NotRequired[Annotated[list[MadeToolCall], Field(max_length=MAX_TOOLS, fail_fast=True)] | None]
-    name: NotRequired[Called]
+    name: NotRequired[Called | None]
 
 
 class ToolMessageIn(TypedDict):

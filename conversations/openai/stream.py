@@ -39,7 +39,8 @@ class Chunks(Outbox):
         self._calls: set[int] = set()
 
     def text(self, piece: str) -> None:
-        self._delta(f'{{"content": {encode_basestring(piece)}}}')
+        field = "refusal" if self._turn.answer.refused else "content"
+        self._delta(f'{{"{field}": {encode_basestring(piece)}}}')
 
     def reasoning(self, piece: str) -> None:
         self._delta(f'{{"reasoning_content": {encode_basestring(piece)}}}')

@@ -254,6 +254,14 @@ async def thinks(x: Exchange, delta: dict[str, Any]) -> None:
     await x.stop()
 
 
+async def refusal(x: Exchange) -> None:
+    """As OpenAI has it, of a model that will not answer."""
+    await x.start()
+    for piece in (PARTIAL, "no."):
+        await x.delta({"content": None, "refusal": piece})
+    await x.stop()
+
+
 async def tool_calls(x: Exchange) -> None:
     """Two calls, their arguments in pieces, as OpenAI has it."""
     await x.start()

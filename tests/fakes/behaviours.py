@@ -62,6 +62,7 @@ ANSWERS: dict[str, Behaviour] = {
     "reasoning": answers.reasoning,
     "reasoning-field": answers.reasoning_field,
     "thinking-parts": answers.thinking_parts,
+    "refusal": answers.refusal,
     "tool-calls": answers.tool_calls,
     "signed-call": answers.signed_call,
     "thinking-call": answers.thinking_call,

@@ -159,8 +159,9 @@ def test_bytes_that_are_no_utf8_are_replaced() -> None:
     assert decode(b'data: {"choices": [{"delta": {"content": "a\xff"}}]}\n\n' + events(STOP))[0].text == "a\ufffd"
 
 
-def test_a_refusal_is_what_the_model_says() -> None:
-    assert one({"content": None, "refusal": "I cannot help with that."}).text == "I cannot help with that."
+def test_a_refusal_is_what_the_model_says_and_known_for_one() -> None:
+    assert one({"content": None, "refusal": "I cannot."}) == Delta(text="I cannot.", refused=True)
+    assert one({"content": "yes", "refusal": None}) == Delta(text="yes")
 
 
 def test_parts_of_an_unknown_kind_are_left_out() -> None:

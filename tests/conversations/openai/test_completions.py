@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
 
 from tests.conversations.openai.conftest import async_sdk_of
 from tests.fakes.answers import CALLS, PARTIAL, SIGNATURE, THOUGHT
@@ -22,6 +23,10 @@ WEATHER: Any = {
     "type": "function",
     "function": {"name": "get_weather", "description": "Of a city.", "parameters": {"type": "object"}},
 }
+
+
+class City(BaseModel):
+    name: str
 
 
 @pytest.mark.usefixtures("rows")
@@ -161,6 +166,40 @@ def test_usage_that_nobody_has_counted_is_marked(sdk: openai.OpenAI) -> None:
     assert cached is not None
     assert cached.prompt_tokens_details is not None
     assert (cached.model_extra, cached.prompt_tokens_details.cached_tokens) == ({}, 1)
+
+
+def test_a_refusal_is_one_for_the_client_and_goes_on_as_what_was_said(sdk: openai.OpenAI, provider: Provider) -> None:
+    """Taken for content, it would be parsed, and an error."""
+    answer = sdk.chat.completions.parse(model="refusal", messages=HELLO, response_format=City).choices[0].message
+    assert (answer.refusal, answer.content, answer.parsed) == (f"{PARTIAL}no.", None, None)
+    sdk.chat.completions.create(model="echo", messages=[*HELLO, answer, *HELLO])  # type: ignore[list-item]
+    assert provider.last.messages[1] == {"role": "assistant", "content": f"{PARTIAL}no."}
+
+
+def test_messages_may_have_what_the_clients_objects_have(sdk: openai.OpenAI, provider: Provider) -> None:
+    """Nulls, a refusal among the parts, and all that is in a dump of an answer."""
+    answer = sdk.chat.completions.create(model="tool-calls", messages=HELLO, tools=[WEATHER]).choices[0].message
+    images: list[Any] = [
+        {"type": "image_url", "image_url": {"url": PICTURE, "detail": detail}} for detail in (None, "original")
+    ]
+    messages: list[Any] = [
+        {"role": "system", "content": "Be brief.", "name": None},
+        {"role": "user", "content": images, "name": None},
+        answer.model_dump(),
+        *({"role": "tool", "tool_call_id": call["id"], "content": "fine"} for call in CALLS),
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot."}], "name": None},
+        {"role": "user", "content": "why?"},
+    ]
+    sdk.chat.completions.create(model="echo", messages=messages)
+    plain = {"type": "image_url", "image_url": {"url": PICTURE}}
+    assert provider.last.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [plain, images[1]]},
+        {"role": "assistant", "content": None, "tool_calls": CALLS},
+        *messages[3:5],
+        {"role": "assistant", "content": "I cannot."},
+        {"role": "user", "content": "why?"},
+    ]
 
 
 def test_the_prompt_is_never_cut(sdk: openai.OpenAI, provider: Provider) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import StartServer
 from tests.conversations.openai.conftest import async_sdk_of, sdk_of
-from tests.conversations.openai.test_completions import HELLO, WEATHER
+from tests.conversations.openai.test_completions import HELLO, WEATHER, City
 from tests.fakes.answers import CALLS, PARTIAL, THOUGHT
 from tests.fakes.behaviours import ECHO
 from tests.fakes.client import TIMEOUT, Client
@@ -82,6 +82,14 @@ def test_reasoning_comes_when_it_is_asked_for(client: Client) -> None:
     said = [c["choices"][0]["delta"] for c in events(client, model="reasoning", include_reasoning=True)]
     assert {"reasoning_content": THOUGHT} in said
     assert THOUGHT not in str(events(client, model="reasoning"))
+
+
+def test_a_refusal_comes_as_one(client: Client, sdk: openai.OpenAI) -> None:
+    said = [c["choices"][0]["delta"] for c in events(client, model="refusal")]
+    assert said == [{"role": "assistant", "content": ""}, {"refusal": PARTIAL}, {"refusal": "no."}, {}]
+    with sdk.chat.completions.stream(model="refusal", messages=HELLO, response_format=City) as stream:
+        message = stream.get_final_completion().choices[0].message
+    assert (message.refusal, message.parsed) == (f"{PARTIAL}no.", None)
 
 
 def test_text_of_any_kind_arrives_as_it_was_said(sdk: openai.OpenAI) -> None:

@@ -63,6 +63,8 @@ class Usage:
     total_tokens: int
     cached_tokens: int = 0
     """Those of the prompt that the provider read from its cache, which costs less."""
+    reasoning_tokens: int = 0
+    """Those of the completion that the model did not say."""
     estimated: bool = False
     """Whether they are our guess, since the provider reported none."""
 

@@ -20,12 +20,16 @@ def usage_of(payload: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
     total = _count(reported.get("total_tokens")) or prompt + completion
     if not 0 < max(prompt, completion, total) <= MAX_COUNT:
         return None
-    return Usage(prompt, completion, total, min(_cached(reported), prompt))
+    return Usage(prompt, completion, total, min(_cached(reported), prompt), min(_reasoning(reported), completion))
 
 
 def _cached(reported: dict[str, Any]) -> int:
     details = reported.get("prompt_tokens_details") or {}
     return _count(details.get("cached_tokens")) or _count(reported.get("prompt_cache_hit_tokens"))  # DeepSeek's name
+
+
+def _reasoning(reported: dict[str, Any]) -> int:
+    return _count((reported.get("completion_tokens_details") or {}).get("reasoning_tokens"))
 
 
 def _count(value: object) -> int:

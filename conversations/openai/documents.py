@@ -37,6 +37,7 @@ class CompletionUsage(AsItIs):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: dict[str, int]
+    completion_tokens_details: dict[str, int]
     estimated: bool | None = Field(None, description="When the provider has not counted, so that this is a guess.")
 
 
@@ -98,6 +99,7 @@ def usage(turn: Turn) -> dict[str, Any] | None:
         "completion_tokens": found.completion_tokens,
         "total_tokens": found.total_tokens,
         "prompt_tokens_details": {"cached_tokens": found.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": found.reasoning_tokens},
         **({"estimated": True} if found.estimated else {}),
     }
 

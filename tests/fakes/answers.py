@@ -192,9 +192,10 @@ async def wrong_type(x: Exchange) -> None:
 
 
 async def usage_in_choice(x: Exchange) -> None:
-    """The usage comes with the finish reason, and counts cached tokens."""
+    """The usage comes with the finish reason, and counts cached tokens and those of the reasoning."""
     await partial(x)
-    usage = {**x.usage(), "prompt_tokens_details": {"cached_tokens": 1}}
+    details = {"prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 2}}
+    usage = {**x.usage(), **details}
     await x.event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=usage)
     await x.data("[DONE]")
     await x.end()

@@ -190,6 +190,15 @@ def test_reasoning_that_is_no_text_is_left_out() -> None:
         ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 1}, Usage(3, 2, 5, 1)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_cache_hit_tokens": 9}, Usage(3, 2, 5, 3)),
         (
+            {"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 1}},
+            Usage(3, 2, 5, reasoning_tokens=1),
+        ),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 9}},
+            Usage(3, 2, 5, reasoning_tokens=2),
+        ),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": None}, Usage(3, 2, 5)),
+        (
             {"prompt_tokens": 10**30, "completion_tokens": -5, "total_tokens": "many"},
             None,
         ),

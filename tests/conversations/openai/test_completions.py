@@ -166,6 +166,8 @@ def test_usage_that_nobody_has_counted_is_marked(sdk: openai.OpenAI) -> None:
     assert cached is not None
     assert cached.prompt_tokens_details is not None
     assert (cached.model_extra, cached.prompt_tokens_details.cached_tokens) == ({}, 1)
+    assert cached.completion_tokens_details is not None
+    assert cached.completion_tokens_details.reasoning_tokens == 2
 
 
 def test_a_refusal_is_one_for_the_client_and_goes_on_as_what_was_said(sdk: openai.OpenAI, provider: Provider) -> None:

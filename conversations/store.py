@@ -212,9 +212,9 @@ def _check_tool_results(start: Start, conversation: Conversation) -> None:
         return
     waiting = open_tool_calls(conversation)
     if {result.tool_call_id for _, result in start.tool_results} != set(waiting):
-        detail = "tool_results: must answer the open tool calls, each of them and no others."
+        detail = "The tool results must answer the open tool calls, each of them and no others."
         if not waiting:
-            detail = "tool_results: no tool call is open; the conversation's last message has to be one with calls."
+            detail = "No tool call is open: the conversation's last message has to be one with calls."
         raise Problem("tool_results_mismatch", detail, open_tool_calls=waiting)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chatproject.problems import Problem
 from conversations import history
-from conversations.content import split
+from conversations.content import MAX_PARTS, split, within_limits
 from conversations.models import Role
 from conversations.turn import ToolResult
 from providers.base import ChatMessage, Part
@@ -33,7 +33,7 @@ def chat_message(message: Mapping[str, Any]) -> ChatMessage:
 
 def new_ones(messages: list[ChatMessage]) -> tuple[tuple[ToolResult, ...], str, list[Part] | None]:
     """What comes after the last answer: tool results, and the user's text and parts. Raises `invalid_request` when
-    there is nothing.
+    there is nothing, or it does not fit into one message.
     """
     after = list(takewhile(lambda message: message["role"] != Role.ASSISTANT, reversed(messages)))[::-1]
     results = tuple(
@@ -41,8 +41,37 @@ def new_ones(messages: list[ChatMessage]) -> tuple[tuple[ToolResult, ...], str, 
         for message in after
         if message["role"] == Role.TOOL
     )
-    questions = history.merged([message for message in after if message["role"] == Role.USER])
+    if len({result.tool_call_id for result in results}) < len(results):
+        raise invalid("must have one result of each tool_call_id")
+    questions = history.merged([message for message in after if message["role"] == Role.USER and says(message)])
+    text, parts = split(without_blanks(questions[0]["content"]) if questions else "")
     if not results and not questions:
-        wrong = "must end with what is new: a user's message, or tool results"
-        raise Problem("invalid_request", f"messages: {wrong}.", errors=[{"field": "messages", "message": wrong}])
-    return results, *split(questions[0]["content"] if questions else "")
+        raise invalid("must end with what is new: a user's message that says something, or tool results")
+    check_size(text, parts)
+    return results, text, parts
+
+
+def says(message: ChatMessage) -> bool:
+    content = message["content"]
+    return bool(content.strip() if isinstance(content, str) else content)
+
+
+def without_blanks(content: str | list[Part] | None) -> str | list[Part] | None:
+    """Without the text parts that say nothing: those of a conversation's messages all say something."""
+    if isinstance(content, list):
+        return [part for part in content if part["type"] != "text" or part["text"].strip()]
+    return content
+
+
+def check_size(text: str, parts: list[Part] | None) -> None:
+    """Raises `invalid_request` for more than a message may hold: several may have become one."""
+    if parts and len(parts) > MAX_PARTS:
+        raise invalid(f"what is new must have at most {MAX_PARTS} parts")
+    try:
+        within_limits(parts or [{"type": "text", "text": text}])
+    except ValueError as error:
+        raise invalid(f"what is new: {error}") from None
+
+
+def invalid(wrong: str) -> Problem:
+    return Problem("invalid_request", f"messages: {wrong}.", errors=[{"field": "messages", "message": wrong}])

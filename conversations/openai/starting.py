@@ -4,11 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from chatproject.http import ApiRequest
-from chatproject.problems import Problem
 from conversations import turns
 from conversations.content import images_in
 from conversations.openai import kept
-from conversations.openai.messages import new_ones, prompt_of
+from conversations.openai.messages import invalid, new_ones, prompt_of
 from conversations.openai.models import Target, target_of
 from conversations.openai.schemas import ChatCompletionIn
 from conversations.stateless import Prompt
@@ -71,5 +70,5 @@ def ask_of(body: ChatCompletionIn, target: Target, content: str = "", **more: An
 def check_images(messages: list[ChatMessage], target: Target) -> None:
     """Raises `invalid_request` when there are images and the provider takes none."""
     if not target.provider.images and any(images_in(message["content"]) for message in messages):
-        wrong = f"the provider {target.provider.name} takes no images; leave them out or name another provider"
-        raise Problem("invalid_request", f"messages: {wrong}.", errors=[{"field": "messages", "message": wrong}])
+        name = target.provider.name
+        raise invalid(f"the provider {name} takes no images; leave them out or name another provider")

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -14,6 +15,13 @@ from tests.fakes.behaviours import ECHO
 from tests.fakes.client import Client, assert_problem
 from tests.fakes.provider import Provider
 from tests.fakes.waiting import poll
+
+IMAGE: Any = {"type": "image_url", "image_url": {"url": PICTURE}}
+
+
+def go_on(client: Client, conversation: str, *messages: Any) -> httpx2.Response:
+    headers = {"X-Conversation-ID": conversation}
+    return client.post("/v1/chat/completions", json={"model": "echo", "messages": messages}, headers=headers)
 
 
 def test_store_makes_a_conversation_of_all_messages(client: Client, sdk: openai.OpenAI, provider: Provider) -> None:
@@ -106,6 +114,52 @@ def test_tool_results_go_to_the_conversation(client: Client, provider: Provider)
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert [m["role"] for m in client.messages(conversation)] == ["user", "assistant", "tool", "tool", "assistant"]
     assert [m["role"] for m in provider.last.messages][1:] == ["user", "assistant", "tool", "tool"]
+
+
+def test_one_result_of_each_call_goes_to_the_conversation(client: Client) -> None:
+    response = complete(client, store=True, model="tool-calls", tools=[WEATHER])
+    conversation = response.headers["X-Conversation-ID"]
+    twice = [{"role": "tool", "tool_call_id": id_, "content": "sunny"} for id_ in ("call_1", "call_2", "call_1")]
+    assert_error(go_on(client, conversation, *twice), 400, "invalid_request", "messages")
+    error = assert_error(go_on(client, conversation, twice[0]), 409, "tool_results_mismatch")
+    assert "tool_results" not in error["message"], "a field that is not there"
+    assert [m["role"] for m in client.messages(conversation)] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("content", ["", " \n", [{"type": "text", "text": ""}]])
+def test_a_message_that_says_nothing_is_no_question(client: Client, provider: Provider, content: Any) -> None:
+    conversation = client.conversation()["id"]
+    response = go_on(client, conversation, {"role": "user", "content": content})
+    assert_error(response, 400, "invalid_request", "messages")
+    assert (client.messages(conversation), provider.chats) == ([], [])
+
+
+def test_a_message_that_says_nothing_is_left_out_beside_what_is_new(client: Client) -> None:
+    response = complete(client, store=True, model="tool-calls", tools=[WEATHER])
+    conversation = response.headers["X-Conversation-ID"]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "sunny"} for call in CALLS]
+    assert go_on(client, conversation, *results, {"role": "user", "content": ""}).status_code == 200
+    blank = [{"type": "text", "text": " "}, IMAGE]
+    assert go_on(client, conversation, {"role": "user", "content": blank}).status_code == 200
+    stored = client.messages(conversation)[2:]
+    assert [m["role"] for m in stored] == ["tool", "tool", "assistant", "user", "assistant"]
+    assert (stored[3]["content"], stored[3]["parts"]) == ("", [IMAGE])
+
+
+TOO_MUCH: list[list[Any]] = [
+    ["x" * 60_000] * 2,
+    [[{"type": "text", "text": "x"}, IMAGE], "x" * 100_000],
+    [[IMAGE] * 6] * 2,
+    [[{"type": "text", "text": "x"}] * 99 + [IMAGE], "x"],
+]
+
+
+@pytest.mark.parametrize("contents", TOO_MUCH, ids=["text", "text of parts", "images", "parts"])
+def test_what_becomes_one_message_is_held_to_the_limits_of_one(client: Client, contents: list[Any]) -> None:
+    conversation = client.conversation()["id"]
+    response = go_on(client, conversation, *({"role": "user", "content": content} for content in contents))
+    assert_error(response, 400, "invalid_request", "messages")
+    assert client.messages(conversation) == []
 
 
 def test_a_conversation_of_somebody_else_is_none(client: Client, stranger: Client) -> None:

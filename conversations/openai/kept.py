@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from conversations import leases, store
 from conversations.content import split
 from conversations.models import Conversation, Message, Role
+from conversations.openai.messages import invalid, without_blanks
 from conversations.stateless import Begun, Prompt
 from providers import breaker
 from providers.base import ChatMessage
@@ -17,9 +19,14 @@ from providers.base import ChatMessage
 def start_turn(prompt: Prompt) -> Begun:
     """Stores the messages, in their order, and the answer, still empty. What the system says before anybody else is the
     conversation's system prompt.
+
+    Raises `invalid_request` when that is too long, and what spending.reserve raises; then nothing is stored.
     """
     breaker.refresh()  # here it costs no thread of its own
     system, rest = opening(prompt.messages)
+    if len(system) > settings.CHAT_MAX_MESSAGE_CHARS:
+        limit = f"{settings.CHAT_MAX_MESSAGE_CHARS:,} characters"
+        raise invalid(f"the system's messages at the beginning must have at most {limit} together, to be stored")
     with transaction.atomic():
         conversation = Conversation(
             owner=prompt.owner,
@@ -52,13 +59,15 @@ def title_of(messages: list[ChatMessage]) -> str:
 
 def rows(messages: list[ChatMessage], prompt: Prompt, common: dict[str, Any]) -> Iterator[Message]:
     for id_, message in zip(prompt.row_ids, messages, strict=False):
-        text, parts = split(message["content"])
+        text, parts = split(without_blanks(message["content"]))
+        calls = message.get("tool_calls")
         yield Message(
             id=id_,
             role=message["role"],
             content=text,
             parts=parts,
-            tool_calls=message.get("tool_calls"),
+            tool_calls=calls,
+            provider=prompt.provider.name if calls else "",  # who gets what stands beside them, see history.Rows
             tool_call_id=message.get("tool_call_id", ""),
             **common,
         )

@@ -10,7 +10,7 @@ import pytest
 from tests.conversations.openai.conftest import sdk_of
 from tests.conversations.openai.test_completions import HELLO, PICTURE, WEATHER
 from tests.conversations.openai.test_errors import assert_error, complete
-from tests.fakes.answers import CALLS, PARTIAL
+from tests.fakes.answers import CALLS, PARTIAL, SIGNATURE
 from tests.fakes.behaviours import ECHO
 from tests.fakes.client import Client, assert_problem
 from tests.fakes.provider import Provider
@@ -160,6 +160,33 @@ def test_what_becomes_one_message_is_held_to_the_limits_of_one(client: Client, c
     response = go_on(client, conversation, *({"role": "user", "content": content} for content in contents))
     assert_error(response, 400, "invalid_request", "messages")
     assert client.messages(conversation) == []
+
+
+def test_what_is_stored_can_be_exported_and_imported(client: Client) -> None:
+    said = [{"type": "text", "text": ""}, IMAGE, {"type": "text", "text": "look"}]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": said}]
+    conversation = complete(client, store=True, messages=messages).headers["X-Conversation-ID"]
+    assert client.messages(conversation)[0]["parts"] == said[1:]
+    exported = client.get(f"/api/conversations/{conversation}/export").content
+    headers = {"Content-Type": "application/json"}
+    imported = client.post("/api/conversations/import", content=exported, headers=headers)
+    assert imported.status_code == 201, imported.text
+
+
+def test_a_system_prompt_is_as_long_as_one_may_be(client: Client, provider: Provider) -> None:
+    messages = [{"role": "system", "content": "x" * 60_000}, {"role": "developer", "content": "y" * 60_000}, *HELLO]
+    assert_error(complete(client, store=True, messages=messages), 400, "invalid_request", "messages")
+    assert provider.chats == []
+    assert complete(client, messages=messages).status_code == 200, "it is stored nowhere"
+
+
+def test_what_a_provider_wants_back_beside_its_calls_is_kept(client: Client, provider: Provider) -> None:
+    call = CALLS[0] | SIGNATURE
+    result = {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}
+    messages = [*HELLO, {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    conversation = complete(client, store=True, messages=messages).headers["X-Conversation-ID"]
+    assert client.say(conversation, "thanks").status_code == 200
+    assert [m["tool_calls"] for m in provider.last.messages if "tool_calls" in m] == [[call]]
 
 
 def test_a_conversation_of_somebody_else_is_none(client: Client, stranger: Client) -> None:

@@ -45,7 +45,7 @@ COPIED = (
 
 
 class Question(NamedTuple):
-    """What an answer answers: a user's message, tool results, or these and then that."""
+    """What an answer answers: a user's message, tool results, or these and then that; the system may speak up."""
 
     messages: list[ChatMessage]
     stored_since: UUID | None
@@ -65,7 +65,7 @@ def again(conversation: Conversation, answer_id: UUID, new_id: UUID, *, images: 
         )
         raise Problem("not_last_answer", detail)
     question = asked_before(answer)
-    if not question.messages:
+    if all(message["role"] == Role.SYSTEM for message in question.messages):
         raise wrong("message_id", "answers no message")
     if not images and any(images_in(message["content"]) for message in question.messages):
         raise wrong("provider", "takes no images, and the question has some; name another provider")
@@ -77,7 +77,7 @@ def asked_before(answer: Message) -> Question:
     """What the answer was for: all that stands between it and the answer before."""
     rows = Message.objects.filter(conversation=answer.conversation_id, pk__lt=answer.pk, superseded_by__isnull=True)
     before = rows.order_by("-pk").values_list("pk", "role")[:LOOKED_AT].iterator()
-    ids = [pk for pk, _ in takewhile(lambda row: row[1] in (Role.USER, Role.TOOL), before)]
+    ids = [pk for pk, _ in takewhile(lambda row: row[1] != Role.ASSISTANT, before)]
     messages = Message.objects.filter(pk__in=ids).order_by("pk")
     return Question([as_said(message) for message in messages], ids[-1] if ids else None)
 

@@ -180,6 +180,25 @@ def test_a_system_prompt_is_as_long_as_one_may_be(client: Client, provider: Prov
     assert complete(client, messages=messages).status_code == 200, "it is stored nowhere"
 
 
+def test_an_answer_after_a_word_of_the_systems_can_be_made_again(client: Client, provider: Provider) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, *HELLO, {"role": "system", "content": "In French."}]
+    response = complete(client, store=True, messages=messages)
+    conversation, message = (response.headers[f"X-{name}-ID"] for name in ("Conversation", "Message"))
+    path = f"/api/conversations/{conversation}/messages"
+    again = client.post(f"{path}/{message}/regenerate", json={"model": "tokens-2"})
+    assert again.status_code == 200, again.text
+    assert provider.last.messages == messages
+    assert [m["content"] for m in client.messages(conversation)] == ["hello", "In French.", "tok tok "]
+
+
+def test_an_answer_to_the_system_alone_answers_no_message(client: Client) -> None:
+    messages = [*HELLO, {"role": "assistant", "content": "hi"}, {"role": "system", "content": "Go on."}]
+    response = complete(client, store=True, messages=messages)
+    conversation, message = (response.headers[f"X-{name}-ID"] for name in ("Conversation", "Message"))
+    path = f"/api/conversations/{conversation}/messages/{message}/regenerate"
+    assert_problem(client.post(path), 422, "invalid_request", "message_id")
+
+
 def test_what_a_provider_wants_back_beside_its_calls_is_kept(client: Client, provider: Provider) -> None:
     call = CALLS[0] | SIGNATURE
     result = {"role": "tool", "tool_call_id": call["id"], "content": "sunny"}

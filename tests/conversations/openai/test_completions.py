@@ -16,6 +16,7 @@ from tests.fakes.answers import CALLS, PARTIAL, SIGNATURE, THOUGHT
 from tests.fakes.behaviours import ECHO
 from tests.fakes.client import Client
 from tests.fakes.provider import Provider
+from tests.fakes.waiting import poll
 
 HELLO: Iterable[ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 PICTURE = "https://example.com/cat.png"
@@ -219,6 +220,21 @@ def test_a_repeated_request_is_asked_and_paid_once(client: Client, provider: Pro
     assert (first.status_code, second.status_code) == (200, 200)
     assert first.content == second.content
     assert first.headers.get("X-Conversation-ID") == second.headers.get("X-Conversation-ID")
+    assert len(provider.chats) == 1
+
+
+def test_a_stream_with_a_key_is_replayed_once_it_has_ended(client: Client, provider: Provider) -> None:
+    body, headers = {"model": "hang-mid-stream", "messages": HELLO, "stream": True}, {"Idempotency-Key": "stream-1"}
+    with client.http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as first:
+        read = next(first.iter_raw())
+    early = client.post("/v1/chat/completions", json=body, headers=headers)
+    assert early.json()["error"]["code"] == "idempotency_in_progress"
+    assert (early.status_code, early.headers["Retry-After"]) == (409, "1")
+    assert "x-should-retry" not in early.headers
+    provider.release()
+    replayed = poll(lambda: (r := client.post("/v1/chat/completions", json=body, headers=headers)).is_success and r)
+    assert replayed.content.startswith(read)
+    assert replayed.content.endswith(b"data: [DONE]\n\n")
     assert len(provider.chats) == 1
 
 

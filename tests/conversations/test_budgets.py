@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.chatproject.apikeys.issuing import add_key
-from tests.conftest import TEST_DATABASE_URL, fake
+from tests.conftest import TEST_DATABASE_URL, StartServer, fake
 from tests.fakes.client import Client, assert_problem
 from tests.fakes.database import Database, Databases, manage
 from tests.fakes.postgres import postgres
@@ -217,3 +217,16 @@ def test_everything_that_is_sent_is_reserved(nodes: Nodes, provider: Provider) -
     body = {"model": f"openai/{QUICK}", "messages": said, "max_tokens": 1}
     assert client.post("/v1/chat/completions", json=body).status_code == 200
     assert spent(nodes.entries(key), "cost_reserved") > Decimal("0.1")
+
+
+def test_what_the_provider_has_counted_is_not_asked_for_again(start_server: StartServer, provider: Provider) -> None:
+    """An empty answer is tried again, but not by a key whose ledger has reserved one."""
+    server = start_server(CHAT_RETRIES="2")
+    for limits, asked in (({}, 3), ({"tokens_per_minute": 1_000_000}, 1)):
+        provider.clear()
+        client = server.client_with(add_key(server.db, **limits))
+        assert_problem(client.post("/api/chat", json={"message": "hello", "model": "empty"}), 502, "empty_answer")
+        assert len(provider.chats) == asked
+    [entry] = server.db.query("SELECT tokens, settled_at FROM apikeys_ledgerentry")
+    assert entry["tokens"] > 0
+    assert entry["settled_at"]

@@ -236,6 +236,7 @@ LOGGING = {
     "loggers": {
         # Django's own handlers would print a 500 twice, or mail it.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.request": {"level": "ERROR"},  # what was refused has its line in chatproject.access
         "httpx2": {"level": "WARNING"},
         # Our own lines are Sentry's logs. Libraries' may show anything, and every error of theirs is an event.
         **{

@@ -118,3 +118,8 @@ def test_a_websocket_is_refused(server: Server) -> None:
         )
         assert b" 403 " in connection.recv(4096).split(b"\r\n")[0]
     assert "Django can only handle ASGI/HTTP" not in server.log()
+
+
+def test_a_refusal_has_one_line_in_the_log(client: Client, server: Server) -> None:
+    request_id = client.get("/nothing/here").headers["X-Request-ID"]
+    assert [line.split()[2] for line in server.log().splitlines() if request_id in line] == ["INFO"]

@@ -15,7 +15,8 @@ from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 from tests.fakes.waiting import poll
 
-A_SECOND = 1.0
+A_MOMENT = 5.0
+"""Seconds: a second on a machine with nothing else to do, and less than a lease."""
 
 
 def path(conversation_id: str, message_id: str) -> str:
@@ -23,11 +24,11 @@ def path(conversation_id: str, message_id: str) -> str:
 
 
 def cancel(client: Client, message: Json) -> Json:
-    """Cancels the turn of this answer, within a second; the answer as it is then."""
+    """Cancels the turn of this answer, long before a lease runs out; the answer as it is then."""
     started = time.monotonic()
     response = client.post(path(message["conversation_id"], message["id"]))
     assert response.status_code == 200, response.text
-    assert time.monotonic() - started < A_SECOND
+    assert time.monotonic() - started < A_MOMENT
     return dict(response.json())
 
 
@@ -57,7 +58,7 @@ def test_it_ends_a_stream_and_tells_its_reader(client: Client, provider: Provide
         message = begun(stream)
         answer = cancel(client, message)
         [failed] = list(stream)
-    assert provider.last.hung_up.wait(A_SECOND)
+    assert provider.last.hung_up.wait(A_MOMENT)
     assert (answer["status"], answer["content"], answer["error_code"]) == ("cancelled", PARTIAL, None)
     assert answer == client.messages(conversation["id"])[-1]
     assert (failed.name, failed.data["code"], failed.data["status"]) == ("message.failed", "cancelled", 409)
@@ -88,7 +89,7 @@ def test_it_ends_a_turn_of_another_worker(client: Client, other_client: Client, 
     with client.stream(conversation["id"], "go", model="hang-mid-stream") as stream:
         answer = cancel(other_client, begun(stream))
         assert list(stream)[-1].data["code"] == "cancelled"
-    assert provider.last.hung_up.wait(A_SECOND)
+    assert provider.last.hung_up.wait(A_MOMENT)
     assert (answer["status"], answer["content"]) == ("cancelled", PARTIAL)
 
 
@@ -169,7 +170,7 @@ def test_deleting_the_conversation_ends_its_turn(client: Client, other_client: C
         with client.stream(conversation["id"], "go", model="hang-mid-stream") as stream:
             begun(stream)
             assert deleter.delete(f"/api/conversations/{conversation['id']}").status_code == 204
-            assert provider.last.hung_up.wait(A_SECOND)
+            assert provider.last.hung_up.wait(A_MOMENT)
             assert list(stream)[-1].data["code"] == "cancelled"
 
 

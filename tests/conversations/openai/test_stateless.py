@@ -104,3 +104,18 @@ def test_an_answer_that_cannot_be_counted_yet_goes_out_and_is_counted_later(
     [event] = fence(client, ingest)
     assert event["tags"]["chat.outcome"] == "completed"
     assert len(provider.chats) == 1
+
+
+def test_an_answer_that_can_never_be_counted_goes_out(start_server: StartServer, ingest: Ingest) -> None:
+    """Its row in the statistics is refused: a bug of ours, which must cost nobody an answer."""
+    server = start_server(SENTRY_DSN=ingest.dsn)
+    if not is_sqlite(server.db.url):
+        pytest.skip("SQLite's trigger")
+    server.db.query(
+        "CREATE TRIGGER no BEFORE INSERT ON conversations_turnstatistics BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    client = server.client()
+    assert complete(client).status_code == 200
+    [event] = fence(client, ingest)
+    assert event["tags"]["chat.outcome"] == "completed"
+    assert event["exception"]["values"][-1]["mechanism"]["handled"] is False

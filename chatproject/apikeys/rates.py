@@ -74,17 +74,19 @@ class Clock:
 
 
 class Counter:
-    """Counts for one worker process, where all of them do."""
+    """Counts for one worker process, where all of them do. Does I/O, in any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: BaseCache | None = None) -> None:
+        # One object for all threads. `caches` makes one for each request, and each would connect to Redis anew.
+        self._cache = cache or caches.create_connection("default")
         self._rests_until = 0.0
 
     def count(self, key_id: int, limit: int) -> Rate:
         """Counts a request of the key, unless it is one too many. A database unit."""
-        now, shared = time.time(), caches["default"]
-        if isinstance(shared, RedisCache) and now >= self._rests_until:
+        now = time.time()
+        if isinstance(self._cache, RedisCache) and now >= self._rests_until:
             try:
-                return count_in_cache(shared, key_id, limit, now)
+                return count_in_cache(self._cache, key_id, limit, now)
             except Exception as error:  # whatever its client raises
                 self._rests_until = now + REST
                 logger.warning("the cache is away, the database counts requests: %s", type(error).__name__)

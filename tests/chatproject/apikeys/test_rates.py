@@ -6,12 +6,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
-from pytest_django import DjangoAssertNumQueries, Settings
+from pytest_django import DjangoAssertNumQueries
 
-from chatproject.apikeys import rates
 from chatproject.apikeys.auth import authenticate
 from chatproject.apikeys.models import ApiKey, RequestCount
-from chatproject.apikeys.rates import Rate, count_in_cache, count_in_database
+from chatproject.apikeys.rates import Counter, Rate, count_in_cache, count_in_database
 from tests.fakes.ports import free_port
 
 Count = Callable[[int, float], Rate]
@@ -90,12 +89,9 @@ def test_a_limited_key_pays_one_statement_and_others_none(
         assert (found.rate is None) == (statements == 1)
 
 
-def test_while_redis_is_away_the_database_counts(
-    key: ApiKey, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_redis_is_away_the_database_counts(key: ApiKey) -> None:
     pytest.importorskip("redis", reason="the package redis is not installed")
     nobody = RedisCache([f"redis://127.0.0.1:{free_port()}/0"], {"OPTIONS": {"socket_connect_timeout": 1}})
-    monkeypatch.setattr(rates, "caches", {"default": nobody})
-    counter = rates.Counter()
+    counter = Counter(nobody)
     assert [counter.count(key.pk, 2).refused for _ in range(3)] == [False, False, True]
     assert RequestCount.objects.get().requests == 2

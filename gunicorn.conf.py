@@ -18,7 +18,7 @@ graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT", "28"))
 turn_grace = max(graceful_timeout - 5, graceful_timeout / 2)
 # A client that has left: our own cancellation is quicker, this is the backstop.
 asgi_disconnect_grace_period = 10
-# Idle connections hold up a shutdown for this long; one that sends no whole header in it is closed, too.
+# Idle connections are closed after so many seconds, and those that send no whole header in them.
 keepalive = 5
 # More is refused with 414 or 431. gunicorn reads all of it into memory: these are half a megabyte for each connection.
 limit_request_line = 8190
@@ -31,17 +31,20 @@ control_socket_disable = True
 def post_worker_init(worker):
     """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time.
 
-    Its listeners are closed then, and none of the connections that are open takes another turn. SIGINT and SIGQUIT
-    give no grace, also after a SIGTERM; gunicorn's hook `worker_int` would miss that.
+    Its listeners are closed at once, and a moment later its idle connections; no turn begins any more then. SIGINT and
+    SIGQUIT give no grace, also after a SIGTERM; gunicorn's hook `worker_int` would miss that.
     """
     from chatproject import connections
-    from conversations.live import registry
+    from conversations.live import LAST_MOMENT, registry
 
     connections.install()
 
     def on_term():
         worker.handle_exit_signal()
-        registry.draining = True
+        # gunicorn comes to this up to a second later; a proxy would go on sending turns here meanwhile.
+        connections.stop_listening(worker)
+        registry.drain()
+        worker.loop.call_later(LAST_MOMENT, connections.close_idle)
         worker.loop.call_later(turn_grace, registry.interrupt_all)
 
     def at_once():

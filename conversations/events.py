@@ -14,7 +14,9 @@ from providers.base import ToolCallDelta
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 """With the charset: clients that are no browsers take text without one for Latin-1 (RFC 2616)."""
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+# Connection: whether a worker will still be there at a stream's end is not known at its beginning. A proxy that keeps
+# the connection would send the next request into its closing, and a POST cannot be sent again.
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection": "close"}
 
 
 class Mailbox(Outbox):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
@@ -49,6 +50,9 @@ INDEXING = 0.3
 TENDED = 2.0
 """Seconds for what is left to do when the last turn has been stored."""
 
+LAST_MOMENT = 0.5
+"""Seconds from the end of listening until no turn may begin: what was on its way, or just accepted, is still served."""
+
 TRIES = 3
 """Owed answers that the database may refuse before it counts as away; one may be locked by somebody."""
 
@@ -89,7 +93,9 @@ class Registry:
         self.closing = False
         """Whether the worker is on its way out, so that a turn that is cancelled was interrupted, not left."""
         self.draining = False
-        """Whether no turn may begin here any more; those that run may go on."""
+        """Whether the worker listens no more; the turns that run may go on."""
+        self._refuses_from = 0.0
+        """When no turn may begin here any more, on time.monotonic(), once it drains."""
         self._owed: list[Save] = []
         self._saved: dict[UUID, str] = {}
         """The text of each turn when it was saved last."""
@@ -113,7 +119,7 @@ class Registry:
 
     def admit(self) -> None:
         """Raises Problem `interrupted` when no turn may begin here any more."""
-        if self.draining:
+        if self.draining and time.monotonic() >= self._refuses_from:
             raise Problem("interrupted", "The server is restarting: send it again.", headers={"Retry-After": "1"})
 
     @contextmanager
@@ -139,9 +145,15 @@ class Registry:
         """Saves later, and as often as it takes, what the database could not take at a turn's end."""
         self._owed.append(save)
 
+    def drain(self) -> None:
+        """The worker listens no more. A proxy goes elsewhere when it cannot connect, not when a turn is refused."""
+        if not self.draining:
+            self.draining, self._refuses_from = True, time.monotonic() + LAST_MOMENT
+
     def interrupt_all(self) -> None:
         """Ends every turn as `interrupted`; each stores its text and tells its reader."""
         self.closing = self.draining = True
+        self._refuses_from = 0.0
         for turn in list(self.turns):
             turn.interrupt()
 

@@ -127,18 +127,27 @@ def test_an_idle_connection_does_not_hold_up_the_end(start_server: StartServer) 
 
 def test_nothing_new_begins_from_then_on(start_server: StartServer, provider: Provider) -> None:
     server = start_server()
-    client, idle = server.client(), server.client()
-    conversation, other = client.conversation()["id"], idle.conversation()["id"]
-    with client.stream(conversation, "go", model="hang-mid-stream") as stream:
+    client = server.client()
+    conversation, other = client.conversation()["id"], client.conversation()["id"]
+    body = b'{"content": "hello"}'
+    with (
+        client.stream(conversation, "go", model="hang-mid-stream") as stream,
+        client.raw(f"POST /api/conversations/{other}/messages", **{"Content-Length": str(len(body))}) as late,
+        client.raw("GET /health") as idle,
+    ):
         stream.next("message.created")
         stream.text("three ")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
         server.signal(signal.SIGTERM)
-        poll(lambda: "Waiting for" in server.log(), what="shutdown")
+        assert idle.recv(65536) == b"", "it is closed"
         with pytest.raises(httpx2.ConnectError):
             server.client().get("/health")
-        refused = idle.say(other, "hello")  # on a connection that was open
-        assert_problem(refused, 503, "interrupted")
-        assert (refused.headers["Connection"], refused.headers["Retry-After"]) == ("close", "1")
+        late.sendall(body)
+        refused = late.recv(65536).decode()
+        assert refused.startswith("HTTP/1.1 503")
+        assert "connection: close" in refused.lower()
+        assert "retry-after: 1" in refused.lower()
+        assert '"code": "interrupted"' in refused
         provider.release()
         assert list(stream)[-1].name == "message.completed"
     client.close()

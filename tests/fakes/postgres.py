@@ -62,6 +62,17 @@ class Postgres:
             self._signal(signal.SIGCONT)
 
     @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stopped by its administrator, with `pg_ctl stop`, which ends every session; then it is started again."""
+        self._server.stop()
+        assert not (self._server.pgdata / "postmaster.pid").exists()
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()
+            assert self._server.get_uri() == self.url
+
+    @contextmanager
     def dead(self) -> Iterator[None]:
         """kill -9; then it is started again."""
         self._signal(signal.SIGKILL)

@@ -103,9 +103,11 @@ class Server:
 
     def kill(self) -> None:
         """kill -9, of the master and the workers, as when the machine dies."""
-        for pid in (*self.workers(), self.pid):
+        pids = (self.pid, *self.workers())  # the master first, lest it starts new workers
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         self.wait()
+        poll(lambda: not any(map(runs, pids)), 10, "end")
 
     def kill_worker(self, pid: int) -> None:
         """kill -9 of one worker, as when memory runs out."""
@@ -119,3 +121,11 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self.kill()
         self._log.close()
+
+
+def runs(pid: int) -> bool:
+    """Whether the process still has its connections; a dead one may stay as a zombie, without any."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

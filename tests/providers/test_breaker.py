@@ -13,6 +13,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
 from django.db import connection, transaction
 
 from chatproject import db
@@ -788,7 +789,6 @@ def test_a_probe_counts_as_dead_once_its_first_token_is_overdue(monkeypatch: pyt
 
 def test_a_redis_where_nobody_listens_costs_a_turn_nothing(worker: MakeWorker, clock: Clock) -> None:
     pytest.importorskip("redis", reason="the package redis is not installed")
-    from django.core.cache.backends.redis import RedisCache
 
     nobody = RedisCache([f"redis://127.0.0.1:{free_port()}/0"], {"OPTIONS": {"socket_connect_timeout": 1}})
 

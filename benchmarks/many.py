@@ -18,6 +18,7 @@ from benchmarks import load
 from benchmarks.processes import resident_mb, workers
 from benchmarks.results import Options, Report, quantile
 from benchmarks.stage import OURS, PROVIDER, Stage, stage
+from benchmarks.streaming import warmed_up
 from benchmarks.target import WORKERS, Target
 from tests.fakes.database import is_sqlite, name_in
 
@@ -46,11 +47,10 @@ def run(options: Options) -> Report:
     on_postgres = options.on_postgres("postgres")
     report = Report("many", options, "postgres" if on_postgres else "sqlite")
     with stage(peers=options.peers, gap=GAP, on_postgres=on_postgres) as scene:
-        seen = {name: Seen() for name in scene.targets}
-        for target in scene.targets.values():
-            uvloop.run(load.streams(target, count=50, tokens=TOKENS))  # warms up
+        targets = warmed_up(report, scene.targets)
+        seen = {name: Seen() for name in targets}
         for _ in range(options.of(1, 2)):
-            for name, target in scene.targets.items():
+            for name, target in targets.items():
                 once(scene, target, seen[name])
     for name, one in seen.items():
         tell(report, name, one, seen[PROVIDER])

@@ -72,6 +72,8 @@ class Report:
             spread = f"{short(row['median'])} ({short(row['min'])} to {short(row['max'])}) {row['unit']}"
             verdict = f"{row['target']}: {'met' if row['met'] else 'MISSED'}" if "target" in row else ""
             print(f"  {row['what']:<58}{spread:<36}{verdict}")
+        for what, said in self.facts.items():
+            print(f"  {what}: {said}")
         FOLDER.mkdir(exist_ok=True)
         document = {
             "measurement": self.name,

@@ -1,5 +1,6 @@
 """Everything that is measured, running side by side: the upstream, our server as its users run it, and the peers."""
 
+import os
 import secrets
 import sys
 import tempfile
@@ -16,7 +17,6 @@ from benchmarks.target import WORKERS, Chat, OpenAI, Target
 from tests.fakes.database import Database, Databases
 from tests.fakes.ports import free_port
 from tests.fakes.postgres import postgres
-from tests.fakes.server import Server
 
 OURS, PROVIDER = "ours", "provider"
 
@@ -77,6 +77,9 @@ def ours(database: Database, keys: dict[str, str], port: int, **environment: str
         "SENTRY_PROFILES_SAMPLE_RATE": "0",
         "WEB_CONCURRENCY": str(WORKERS),
     }
-    with Server(database, keys, **{**settings, **environment}) as server:
-        key = {"Authorization": f"Bearer {keys['alice']}"}
-        yield Chat(OURS, int(server.url.rsplit(":", 1)[1]), server.pid, key)
+    listen = free_port()
+    own = {"DATABASE_URL": database.url, "PORT": str(listen), "ENV_FILE": os.devnull}
+    own["SECRET_KEY"] = secrets.token_urlsafe(40)
+    command = [sys.executable, "-m", "gunicorn"]
+    with running(command, f"http://127.0.0.1:{listen}/health", **{**own, **settings, **environment}) as pid:
+        yield Chat(OURS, listen, pid, {"Authorization": f"Bearer {keys['alice']}"})

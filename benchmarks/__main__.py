@@ -8,6 +8,7 @@ and the plot is drawn anew from these.
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 
@@ -28,6 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     peers = tuple(name for name in given.peers.split(",") if name)
     options = Options(quick=given.quick, peers=peers, database=given.database, rounds=given.rounds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended as well
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for name in given.names or MEASUREMENTS:
         begun = time.monotonic()

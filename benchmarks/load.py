@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from benchmarks.target import Target
@@ -16,6 +17,8 @@ class Load:
     """What the clients saw, times in seconds."""
 
     errors: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Why streams failed, such as `503`, `no answer` or `cut off after 3 tokens`."""
     wall: float = 0.0
     tokens: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -91,6 +94,7 @@ async def streams(target: Target, *, count: int, tokens: int = 50) -> Load:
             load.latencies.append(time.perf_counter() - stream.start)
         else:
             load.errors += 1
+            load.kinds[stream.failure()] += 1
 
     await asyncio.gather(*(client() for _ in range(count)))
     load.wall = time.perf_counter() - begin
@@ -103,7 +107,12 @@ class Stream(asyncio.Protocol):
     def __init__(self, request: bytes) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tokens, self.start, self.first = 0, 0.0, 0.0
-        self._request, self._rest = request, b""
+        self._request, self._rest, self._status = request, b"", ""
+
+    def failure(self) -> str:
+        if self._status in ("", "200"):
+            return f"cut off after {self.tokens} tokens" if self._status else "no answer"
+        return self._status
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -111,6 +120,7 @@ class Stream(asyncio.Protocol):
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        self._status = self._status or data[9:12].decode(errors="replace")
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"data:") and b'"delta"' in line:

@@ -6,6 +6,7 @@ streams take longer, which the time of the last one shows; nothing is left out.
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Seen:
     """Of one server; a value for each round."""
 
     errors: list[float] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
     p50: list[float] = field(default_factory=list)
     p99: list[float] = field(default_factory=list)
     """Time to first token, ms."""
@@ -52,6 +54,8 @@ def run(options: Options) -> Report:
         for _ in range(options.of(1, 2)):
             for name, target in targets.items():
                 once(scene, target, seen[name])
+                if kinds := seen[name].kinds:
+                    report.facts[f"errors of {name}"] = dict(kinds)
     for name, one in seen.items():
         tell(report, name, one, seen[PROVIDER])
     return report
@@ -66,6 +70,7 @@ def once(scene: Stage, target: Target, seen: Seen) -> None:
     ):
         found = uvloop.run(load.streams(target, count=STREAMS, tokens=TOKENS))
     seen.errors.append(found.errors)
+    seen.kinds += found.kinds
     seen.p50.append(quantile(found.first, 0.5) * 1000)
     seen.p99.append(quantile(found.first, 0.99) * 1000)
     seen.last.append(found.wall)

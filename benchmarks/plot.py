@@ -17,7 +17,7 @@ BARS = (
     ("memory", "ours / LiteLLM: cold start", "cold start", False),
 )
 TITLE = "Our server with all its work on; 1 is LiteLLM's proxy without a database"
-WIDTH, LEFT, ROW, TOP = 760, 260, 30, 44
+WIDTH, LEFT, ROW, TOP = 830, 320, 30, 44
 GOOD, BAD, INK = "#2f855a", "#c05621", "#4a5568"
 
 

@@ -12,7 +12,7 @@ venv = .venv/bin/python
 # Checks of the code must not depend on a developer's .env, nor leave a database behind.
 check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test faults bugsink llm lint format format-check types migrations-check requirements clean tools
+.PHONY: help run test bench faults bugsink llm lint format format-check types migrations-check requirements clean tools
 
 help: ## show this list
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -24,6 +24,9 @@ run: ## install what is missing, then serve with the embedded model [PORT=8000] 
 
 test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
 	@$(venv) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+
+bench: tools ## measure beside LiteLLM and Portkey, which go into .bench [ARGS='--quick blocking']
+	@$(venv) -m benchmarks $(ARGS)
 
 faults: tools ## run the fault suite, and write what it sees into docs/providers.md
 	@WRITE_FAULTS=1 $(venv) -m pytest tests/conversations/test_faults.py
@@ -74,7 +77,7 @@ requirements: tools ## pin requirements*.in anew [ARGS=--upgrade]
 	@$(python) -m chatproject.start env
 
 clean: ## remove .venv and every cache; .env and the database stay
-	rm -rf .venv .venv-bugsink .venv-llm .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf .bench .venv .venv-bugsink .venv-llm .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 tools:

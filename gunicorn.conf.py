@@ -28,6 +28,24 @@ backlog = 2048
 control_socket_disable = True
 
 
+def on_starting(server):
+    """In the master: what the workers share has to be there before they are forked."""
+    import chatproject.load  # noqa: F401
+
+
+def post_fork(server, worker):
+    from chatproject.load import load
+
+    load.begin(worker.age)
+
+
+def child_exit(server, worker):
+    """In the master, also when the worker was killed."""
+    from chatproject.load import load
+
+    load.end(worker.age)
+
+
 def post_worker_init(worker):
     """On SIGTERM, lets the live turns go on for `turn_grace`: gunicorn kills a worker that uses all of its time.
 

@@ -14,6 +14,7 @@ from django.db import IntegrityError
 
 from chatproject import db
 from chatproject.db import AWAY
+from chatproject.load import load
 from chatproject.observability import context, metrics
 from chatproject.problems import Problem
 from conversations import idempotent, kept_events, leases
@@ -125,6 +126,7 @@ class Registry:
     @contextmanager
     def holding(self, turn: LiveTurn) -> Iterator[None]:
         self.turns.add(turn)
+        load.turns = len(self.turns)
         self._idle.clear()
         if self.closing:
             turn.interrupt()
@@ -133,6 +135,7 @@ class Registry:
             yield
         finally:
             self.turns.discard(turn)
+            load.turns = len(self.turns)
             if not self.turns:
                 self._idle.set()
 

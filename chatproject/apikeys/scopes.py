@@ -11,7 +11,7 @@ ADMIN = "admin"
 SCOPES = {
     CHAT: "begin turns, and write",
     READ: "read",
-    ADMIN: "ask providers how they are, and break the server on purpose",
+    ADMIN: "ask providers how they are and the server how busy it is, and break it on purpose",
 }
 
 

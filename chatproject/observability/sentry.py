@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sentry_sdk._types import DataCollectionUserOptions
 
 # Paths that nobody wants a transaction, a session or a log line of.
-UNTRACED = ("/health", "/static/")
+UNTRACED = ("/health", "/metrics", "/static/")
 
 
 def init(

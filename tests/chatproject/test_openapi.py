@@ -36,6 +36,7 @@ ENDPOINTS = {
     "/health": {"get"},
     "/health/ready": {"get"},
     "/health/{provider}": {"get"},
+    "/metrics": {"get"},
     "/sentry-debug": {"get"},
 }
 OPEN = {"/health", "/health/ready", "/sentry-debug"}

@@ -12,7 +12,7 @@ from tests.fakes.server import Server
 
 ID = "0198c9b2-f0c7-7d5c-8a4b-e3a2f0d1c2b3"
 OPEN = {"/health", "/health/ready", "/sentry-debug"}
-ADMIN = {"/health/{provider}"}
+ADMIN = {"/health/{provider}", "/metrics"}
 
 
 class Route(NamedTuple):

@@ -187,6 +187,17 @@ def in_database(arguments: argparse.Namespace, key: str) -> None:
     turned = state()
     query_vacuum()
     report(arguments, costs, before, turned, state()[0])
+    delete()
+
+
+def delete() -> None:
+    """All of it, as the nightly commands do."""
+    from conversations import retention
+    from conversations.models import Conversation
+
+    started = time.perf_counter()
+    count = retention.delete_all(Conversation.objects.all())
+    print(f"\ndeleting a conversation: {(time.perf_counter() - started) * 1e3 / count:.2f} ms")
 
 
 def query_vacuum() -> None:

@@ -12,7 +12,8 @@ venv = .venv/bin/python
 # Checks of the code must not depend on a developer's .env, nor leave a database behind.
 check_env = ENV_FILE=/dev/null SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help run test bench faults bugsink llm lint format format-check types migrations-check requirements clean tools
+.PHONY: help run test test-postgres test-newest bench faults bugsink llm lint format format-check types migrations-check \
+	requirements clean tools
 
 help: ## show this list
 	@sed -n 's/^\([a-z.-]*\):[^#]*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -24,6 +25,29 @@ run: ## install what is missing, then serve with the embedded model [PORT=8000] 
 
 test: tools ## install what is missing, then run the test suite [ARGS='-k health -x']
 	@$(venv) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+
+test-postgres: tools ## run the suite on a PostgreSQL out of a wheel [ARGS='-k ledger -x'] [TEST_AGAIN=1]
+	@$(venv) -m tests.on_postgres --numprocesses=2 --dist=loadfile $(ARGS)
+
+# The first of these that runs, and so is installed; a name alone may be a version manager's, for what is not.
+newest = $(shell for python in python3.15 python3.14 python3.13 python3.12; do \
+	"$$python" -c '' 2>/dev/null && echo "$$python" && exit; done)
+
+test-newest: ## run the suite on the newest Django, with Python 3.12 or newer [ARGS='-x'] [TEST_AGAIN=1]
+ifeq ($(newest),)
+	@echo "Skipped: Django 6 needs Python 3.12 or newer, and there is no python3.12 to python3.15 here."
+else
+	@$(MAKE) --no-print-directory .venv-newest/installed python-newest=$(newest)
+	@.venv-newest/bin/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+endif
+
+.venv-newest/installed: requirements.txt requirements-dev.txt
+	@echo "Installing the newest Django and the tests' needs into .venv-newest with $(python-newest) ..."
+	@$(python-newest) -m venv --clear .venv-newest
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt -r requirements-dev.txt
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-input --upgrade 'django>=6.1'
+	@.venv-newest/bin/python -m django --version
+	@touch $@
 
 bench: tools ## measure beside LiteLLM and Portkey, which go into .bench [ARGS='--quick blocking']
 	@$(venv) -m benchmarks $(ARGS)
@@ -77,7 +101,7 @@ requirements: tools ## pin requirements*.in anew [ARGS=--upgrade]
 	@$(python) -m chatproject.start env
 
 clean: ## remove .venv and every cache; .env and the database stay
-	rm -rf .bench .venv .venv-bugsink .venv-llm .mypy_cache .pytest_cache .ruff_cache .coverage
+	rm -rf .bench .venv .venv-newest .venv-bugsink .venv-llm .mypy_cache .pytest_cache .ruff_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 tools:

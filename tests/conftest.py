@@ -47,8 +47,40 @@ from tests.fakes.server import Server  # noqa: E402
 StartServer = Callable[..., Server]
 
 
+SAME_EVERYWHERE = {
+    "test_bad_input.py",
+    "test_browser.py",
+    "test_contract_table.py",
+    "test_embedded_model.py",
+    "test_faults.py",
+    "test_postgres.py",
+    "test_provider_failures.py",
+    "test_schemathesis.py",
+}
+"""Files that take long, and are about what the server refuses and reports, or have a PostgreSQL of their own."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """TEST_AGAIN: in another run than the first, without the tests that cannot tell the difference."""
+    if os.environ.get("TEST_AGAIN"):
+        config.hook.pytest_deselected(items=[item for item in items if not can_differ(item)])
+        items[:] = [item for item in items if can_differ(item)]
+
+
+def can_differ(item: pytest.Item) -> bool:
+    if item.path.name in SAME_EVERYWHERE:
+        return False
+    return not TEST_DATABASE_URL or has_database(item)
+
+
+def has_database(item: pytest.Item) -> bool:
+    """Of this process, or made for a server."""
+    names = getattr(item, "fixturenames", ())
+    return item.get_closest_marker("django_db") is not None or not {"django_db_setup", "databases"}.isdisjoint(names)
+
+
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """A file: the database units run in threads, which would each see an in-memory database of their own."""
     from django.db import connection
 

@@ -1,9 +1,13 @@
 """Conversations in the admin: a list, and each one as a transcript. Read only; the API writes them."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -11,9 +15,10 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from chatproject.long_lists import LongListPaginator
 from conversations import assistants_admin as assistants_admin  # registers its page
 from conversations import edits, transcript
-from conversations.models import Conversation, Feedback, Message, MessageAttempt, Rating, Status
+from conversations.models import Conversation, Feedback, Message, MessageAttempt, Rating, Role, Status
 from conversations.search import finding
 
 admin.site.site_header = admin.site.site_title = "AI chat"
@@ -25,6 +30,24 @@ OUTCOMES = {
     Status.INTERRUPTED: "With interrupted turns",
     Status.STREAMING: "Answering now",
 }
+
+
+NEWEST = 1_000
+"""Messages, or ratings, whose conversations a filter or a search shows: it costs the same however many there are."""
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    """The configured ones. Those that conversations have would have to be looked for in all of them."""
+
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in settings.CHAT_PROVIDERS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        name = self.value()
+        return queryset if name is None else queryset.filter(provider=name)
 
 
 class OutcomeFilter(admin.SimpleListFilter):
@@ -39,8 +62,8 @@ class OutcomeFilter(admin.SimpleListFilter):
         if status is None:
             return queryset
         # exclude() repeats the condition of the index `message_unfinished`, without which SQLite does not use it.
-        messages = Message.objects.filter(status=status).exclude(status=Status.COMPLETED)
-        return queryset.filter(pk__in=messages.values("conversation"))
+        messages = Message.objects.filter(status=status).exclude(status=Status.COMPLETED).order_by("-pk")
+        return queryset.filter(pk__in=set(messages.values_list("conversation", flat=True)[:NEWEST]))
 
 
 class FeedbackFilter(admin.SimpleListFilter):
@@ -54,7 +77,8 @@ class FeedbackFilter(admin.SimpleListFilter):
         rating = self.value()
         if rating is None:
             return queryset
-        return queryset.filter(pk__in=Feedback.objects.filter(rating=rating).values("message__conversation"))
+        ratings = Feedback.objects.filter(rating=rating).order_by("-message_id")
+        return queryset.filter(pk__in=set(ratings.values_list("message__conversation", flat=True)[:NEWEST]))
 
 
 class DeletedFilter(admin.SimpleListFilter):
@@ -83,20 +107,15 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "state",
         "activity",
     )
-    list_filter = ("provider", OutcomeFilter, FeedbackFilter, DeletedFilter, "archived", "last_activity_at")
+    list_filter = (ProviderFilter, OutcomeFilter, FeedbackFilter, DeletedFilter, "archived", "last_activity_at")
     actions = ("restore",)
     list_select_related = ("owner",)
     list_per_page = 50
+    paginator = LongListPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     ordering = ("-last_activity_at",)
-    # Ids are what an error answer or a Sentry event names.
-    search_fields = (
-        "=id",
-        "=messages__request_id",
-        "=messages__trace_id",
-        "=messages__sentry_event_id",
-    )
+    search_fields = ("=id",)  # for the box to be there; see get_search_results
     search_help_text = (
         'Words of a title or of a message, "phrases" in quotes; or a user name; or a conversation, request, trace or '
         "event id."
@@ -105,12 +124,14 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
     ) -> tuple[QuerySet[Conversation], bool]:
-        """By words and user names; by ids only when nothing has these, since to look for a request's reads every
-        message."""
-        by_words = Q(pk__in=finding.conversations(search_term)) | Q(owner__username__iexact=search_term)
-        if search_term and (found := queryset.filter(by_words)).exists():
-            return found, False
-        return super().get_search_results(request, queryset, search_term)
+        """By words and user names; only when nothing has these, by the ids that an error answer or an event names."""
+        if not search_term:
+            return queryset, False
+        by_words = Q(pk__in=finding.conversations(search_term)) | Q(owner__in=users_called(search_term))
+        found = queryset.filter(by_words)
+        if not found.exists():
+            found = queryset.filter(pk__in=conversations_with_id(search_term))
+        return found, False
 
     change_form_template = "admin/conversations/conversation/transcript.html"
 
@@ -178,3 +199,22 @@ class ConversationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if conversation.deleted_at is not None:
             return format_html('<strong class="deleted">{}</strong>', "Deleted")
         return ", ".join(word for word in ("archived", "pinned") if getattr(conversation, word)).capitalize()
+
+
+def users_called(name: str) -> list[int]:
+    """As written, or in small letters. Not whatever the case: for that every user would have to be read."""
+    return list(User.objects.filter(username__in={name, name.lower()}).values_list("pk", flat=True))
+
+
+def conversations_with_id(term: str) -> set[UUID]:
+    """The conversation, or those in whose answers that request, trace or event is."""
+    answers = Message.objects.filter(role=Role.ASSISTANT)  # as the indexes have it
+    named = (
+        answers.filter(request_id=term),
+        answers.filter(trace_id=term),
+        Message.objects.filter(sentry_event_id=term).exclude(sentry_event_id=""),
+    )
+    found = {id_ for rows in named for id_ in rows.order_by().values_list("conversation", flat=True)[:NEWEST]}
+    with suppress(ValueError):
+        found.add(UUID(term))
+    return found

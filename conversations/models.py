@@ -104,6 +104,12 @@ class Conversation(models.Model):
             models.Index(
                 fields=["deleted_at", "id"], name="conversation_deleted", condition=models.Q(deleted_at__isnull=False)
             ),
+            # The admin's list, which is by activity, with its filters.
+            models.Index(fields=["provider", "last_activity_at"], name="activity_of_provider"),
+            models.Index(fields=["last_activity_at"], name="activity_archived", condition=models.Q(archived=True)),
+            models.Index(
+                fields=["last_activity_at"], name="activity_deleted", condition=models.Q(deleted_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -173,6 +179,10 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["conversation", "id"], name="message_of_conversation"),
             models.Index(fields=["status", "id"], name="message_unfinished", condition=~models.Q(status="completed")),
+            # By what an error names, for the admin's search. Of a turn's messages the answer alone.
+            models.Index(fields=["request_id"], name="answer_of_request", condition=models.Q(role="assistant")),
+            models.Index(fields=["trace_id"], name="answer_of_trace", condition=models.Q(role="assistant")),
+            models.Index(fields=["sentry_event_id"], name="answer_of_event", condition=~models.Q(sentry_event_id="")),
         ]
         constraints = [
             # The lock of a conversation: the database itself refuses a second live turn.

@@ -18,7 +18,7 @@ def conversation_of(owner: User, conversation_id: UUID, *, lock: bool = False, d
     """
     found = _find(owner, conversation_id, lock=lock, deleted=deleted)
     if found is None:
-        raise Problem("conversation_not_found", "You have no conversation with this id.")
+        raise no_conversation()
     return found
 
 
@@ -80,6 +80,10 @@ def must_be(message: Message, role: Role) -> Message:
         wrong = f"is not {'an' if role == Role.ASSISTANT else 'a'} {role}'s message"
         raise Problem("invalid_request", f"message_id: {wrong}.", errors=[{"field": "message_id", "message": wrong}])
     return message
+
+
+def no_conversation() -> Problem:
+    return Problem("conversation_not_found", "You have no conversation with this id.")
 
 
 def no_message() -> Problem:

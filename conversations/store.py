@@ -8,14 +8,14 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chatproject.apikeys import ledger
 from chatproject.apikeys.models import ApiKey
 from chatproject.problems import Problem
-from conversations import branching, edits, history, kept_events, leases, lookup, spending, statistics
+from conversations import branching, edits, history, kept_events, leases, lookup, spending, statistics, taking
 from conversations.branching import Question
 from conversations.edits import Route
 from conversations.keeping import Batch
@@ -69,6 +69,11 @@ class Start:
     def says_something(self) -> bool:
         """Whether there is a user's message, and not tool results alone."""
         return bool(self.content or self.parts)
+
+    @property
+    def messages(self) -> int:
+        """How many the conversation will have more. An answer that is made again takes the place of one."""
+        return len(self.tool_results) + int(self.says_something) + (0 if self.regenerates else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,16 +132,33 @@ def _conversation(start: Start) -> tuple[Conversation, Provider, str]:
     if start.conversation_id is None:
         conversation, provider = edits.new_conversation(start.owner, start.new, start.route)
         _check_images(start, provider)
+        conversation.title = conversation.title or title_from(start.content)
+        conversation.message_count = start.messages
         conversation.save(force_insert=True)
         return conversation, provider, conversation.model
-    conversation = lookup.conversation_of(start.owner, start.conversation_id, lock=True)
+    if start.edits is not None:
+        return _fork(start, start.conversation_id, start.edits)
+    conversation, answering = taking.take(
+        start.owner, start.conversation_id, title=title_from(start.content), messages=start.messages
+    )
     provider, model = start.route(conversation)
     _check_images(start, provider)
-    if start.edits is not None:
-        return branching.fork_before(conversation, start.edits, start.user_message_id), provider, model
-    leases.take_over_dead_turn(conversation.messages.all())
+    if answering:
+        leases.take_over_dead_turn(conversation.messages.all())
     _check_tool_results(start, conversation)
     return conversation, provider, model
+
+
+def _fork(start: Start, source_id: UUID, message_id: UUID) -> tuple[Conversation, Provider, str]:
+    """The same for a fork of the conversation before that message."""
+    source = lookup.conversation_of(start.owner, source_id, lock=True)
+    provider, model = start.route(source)
+    _check_images(start, provider)
+    fork = branching.fork_before(source, message_id, start.user_message_id)
+    fork.title = fork.title or title_from(start.content)
+    fork.message_count += start.messages
+    fork.save(update_fields=["title", "message_count"])
+    return fork, provider, model
 
 
 def _question(start: Start, conversation: Conversation, provider: Provider) -> Question:
@@ -189,12 +211,6 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
         **common,
     )
     Message.objects.bulk_create([*messages, answer])
-    Conversation.objects.filter(pk=conversation.pk).update(
-        # In SQL: a title that is given while the turn starts must not be lost.
-        title=Case(When(title="", then=Value(title_from(start.content))), default=F("title")),
-        message_count=F("message_count") + len(messages) + (0 if start.regenerates else 1),
-        last_activity_at=answer.created_at,
-    )
     return answer
 
 

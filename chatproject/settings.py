@@ -144,6 +144,7 @@ CHAT_KEY_LIMITS: dict[str, int | Decimal] = {  # of an API key that has none of 
     "budget_day_usd": Decimal(str(env.number("CHAT_KEY_BUDGET_DAY_USD", 0, 0, 10_000_000))),
     "budget_month_usd": Decimal(str(env.number("CHAT_KEY_BUDGET_MONTH_USD", 0, 0, 10_000_000))),
 }
+CHAT_KEY_CACHE_SECONDS = env.number("CHAT_KEY_CACHE_SECONDS", 2, 0, 60)
 CHAT_BUDGET_MAX_TOKENS = env.integer("CHAT_BUDGET_MAX_TOKENS", 4_096, 1, 1_000_000)
 
 # --- Fixed ----------------------------------------------------------------------------------------

@@ -188,5 +188,6 @@ def fake(provider: Provider) -> dict[str, str]:
         "CHAT_SILENCE_TIMEOUT": "20",
         "CHAT_RETRIES": "0",  # tests that are about retries or circuits have their own
         "CHAT_CIRCUIT_FAILURES": "0",
+        "CHAT_KEY_CACHE_SECONDS": "0",  # what happens to a key is felt at once
         "LOCAL_BASE_URL": "http://127.0.0.1:1/v1",  # nobody there
     }

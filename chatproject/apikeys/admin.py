@@ -129,7 +129,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             key.revoke()
             self.log_change(request, key, "Revoked.")
         many = ngettext("%d key was revoked", "%d keys were revoked", len(revoked)) % len(revoked)
-        self.message_user(request, f"{many}. A revoked key is refused from now on.", messages.SUCCESS)
+        self.message_user(request, f"{many}. A revoked key is refused within seconds.", messages.SUCCESS)
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None

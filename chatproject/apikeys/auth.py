@@ -5,6 +5,7 @@ from ninja.security.base import AuthBase
 
 from chatproject import db
 from chatproject.apikeys import scopes
+from chatproject.apikeys.known import known
 from chatproject.apikeys.limits import too_many_requests
 from chatproject.apikeys.models import ApiKey
 from chatproject.apikeys.rates import counter
@@ -33,7 +34,8 @@ class ApiKeyAuth(AuthBase):
         scheme, _, plain = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not plain.strip():
             raise Problem("not_authenticated", "Send the header `Authorization: Bearer <API key>`.", headers=CHALLENGE)
-        key = await db.run(authenticate, plain.strip())
+        plain = plain.strip()
+        key = known.get(plain) or await look_up(plain)
         if key is None:
             raise Problem(
                 "invalid_api_key",
@@ -69,6 +71,13 @@ def require(key: ApiKey, scope: str) -> None:
         challenge = f'{CHALLENGE["WWW-Authenticate"]}, error="insufficient_scope", scope="{scope}"'
         detail = f"This needs an API key with the scope `{scope}`, to {scopes.SCOPES[scope]}."
         raise Problem("missing_scope", detail, scope=scope, headers={"WWW-Authenticate": challenge})
+
+
+async def look_up(plain: str) -> ApiKey | None:
+    key = await db.run(authenticate, plain)
+    if key is not None:
+        known.add(plain, key)
+    return key
 
 
 def authenticate(plain: str) -> ApiKey | None:

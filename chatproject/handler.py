@@ -19,10 +19,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Handler(ASGIHandler):
-    """Django sends `request_started` and `request_finished` from a thread that it starts and ends for each request, about
-    an eighth of what a short turn costs. Who listens to them looks after the database connections of that thread. The
-    API's requests have none there, since `db.run` looks after its own: they are not told of as started, and told of as
-    finished from where they are.
+    """Django sends `request_started` and `request_finished` from a thread that it starts and ends for each request,
+    about an eighth of what a short turn costs. Who listens to them looks after the database connections of that
+    thread. The API's requests have none there, since `db.run` looks after its own: they are not told of as started,
+    and told of as finished from where they are.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

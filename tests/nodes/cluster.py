@@ -15,8 +15,7 @@ from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 from tests.fakes.waiting import poll
 
-DEPLOYED = ROOT / "deploy" / "nginx" / "chat.conf"
-SITE = DEPLOYED if DEPLOYED.exists() else Path(__file__).parent / "nginx.conf"
+SITE = ROOT / "deploy" / "nginx" / "chat.conf"
 CIRCUIT_FAILURES = 3
 MODEL = "gpt-4o-mini"
 """Of the provider `openai`: one that has a price, and answers when the test says so."""

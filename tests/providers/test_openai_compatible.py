@@ -167,7 +167,8 @@ def test_usage_that_is_missing_or_makes_no_sense_is_none(row: Row, model: str) -
 
 
 @pytest.mark.parametrize(
-    ("model", "usage"), [("usage-in-choice", Usage(4, 3, 7, cached_tokens=1)), ("usage-of-groq", Usage(4, 3, 7))]
+    ("model", "usage"),
+    [("usage-in-choice", Usage(4, 3, 7, cached_tokens=1, reasoning_tokens=2)), ("usage-of-groq", Usage(4, 3, 7))],
 )
 def test_it_finds_the_usage_wherever_it_is(row: Row, model: str, usage: Usage) -> None:
     assert [delta.usage for delta in stream(row, model) if delta.usage] == [usage]

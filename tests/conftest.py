@@ -32,8 +32,6 @@ os.environ["DATABASE_URL"] = TEST_DATABASE_URL or f"sqlite:///{FOLDER / 'db.sqli
 # Here and not in pyproject.toml: pytest-django would load the settings before it comes to this file.
 os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
 django.setup()
-# pytest-xdist's workers inherit it, and would load the settings before they come here.
-del os.environ["DJANGO_SETTINGS_MODULE"]
 
 from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client as Browser  # noqa: E402
@@ -45,6 +43,12 @@ from tests.fakes.provider import Provider  # noqa: E402
 from tests.fakes.server import Server  # noqa: E402
 
 StartServer = Callable[..., Server]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps from pytest-xdist's workers what would have them load the settings before they come to this file."""
+    if getattr(config.option, "numprocesses", None):
+        del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 SAME_EVERYWHERE = {

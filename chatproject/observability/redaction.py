@@ -67,17 +67,17 @@ def redact(text: str, supplied: Iterable[str], secrets: Collection[str] = ()) ->
 
 
 def is_part(match: re.Match[str], secret: str) -> bool:
-    """Whether a word short of RUN is a part of a secret. One of two characters only when it has its neighbour there.
+    """Whether a word short of RUN is a part of a secret: it is one, or has its neighbour there.
 
-    A single character of a key tells nothing, and every key has an "s" for "provider's". Two are in many a random key
-    by chance, and "in" must not go for that; two between a key's own dashes must.
+    A single character of a key tells nothing, and every key has an "s" for "provider's". Two or three are in many a
+    random key by chance, and "in" or "bad" must not go for that; what stands between a key's own dashes must.
     """
     word = match[0].casefold()
-    if len(word) < 2 or word not in secret:
+    if not 2 <= len(word) < RUN or word not in secret:
         return False
     before, after = match.string[: match.start()][-1:].casefold(), match.string[match.end() :][:1].casefold()
     neighbours = [text for text in (before + word, word + after) if text.strip() == text and text != word]
-    return len(word) > 2 or word in secret.split("\n") or any(text in secret for text in neighbours)
+    return word in secret.split("\n") or any(text in secret for text in neighbours)
 
 
 def decode(text: str) -> str | None:

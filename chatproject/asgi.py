@@ -126,6 +126,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await registry.stop()
+            await routing.close()
             # close, not flush: the SDK would wait a second time when the interpreter ends.
             await sync_to_async(sentry_sdk.get_client().close, thread_sensitive=False)(timeout=SENTRY_WAIT)
             await send({"type": "lifespan.shutdown.complete"})

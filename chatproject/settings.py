@@ -238,7 +238,7 @@ LOGGING = {
         # Django's own handlers would print a 500 twice, or mail it.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.request": {"level": "ERROR"},  # what was refused has its line in chatproject.access
-        "httpx2": {"level": "WARNING"},
+        "aiohttp": {"level": "WARNING"},
         # Our own lines are Sentry's logs. Libraries' may show anything, and every error of theirs is an event.
         **{
             name: {"handlers": ["sentry"] if SENTRY_ENABLE_LOGS else []}

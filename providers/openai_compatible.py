@@ -1,79 +1,95 @@
 """The adapter for every provider, since all of them speak OpenAI's chat completions protocol."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 
-import httpx2
-import openai
+import aiohttp
+from pydantic_core import to_json
 
 from providers import errors
 from providers.base import ChatRequest, Delta
-from providers.bounded import bound_error
 from providers.call_ids import shortened
 from providers.decoder import AnswerDecoder
+from providers.http import Connections
 from providers.reasoning import given_back
 from providers.registry import Provider
-from providers.translation import translate
+from providers.translation import translate, translate_refusal
 
 LONGEST_END = 0.05
 """Seconds between the last event of an answer and the end of its body."""
 
+LONGEST_ERROR = 64_000
+"""Bytes. The rest of a longer error is not read; its status tells enough."""
+
+LONGEST_LIST = 16_000_000
+"""Bytes of a list of models."""
+
+FAILURES = (aiohttp.ClientError, OSError)
+
 
 class OpenAICompatible:
-    """A ChatProvider over `openai.AsyncOpenAI`, used for its wire alone: retries and parsing are ours."""
+    """A ChatProvider. Retries and all time but the connection's are its caller's."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        connect = provider.timeouts.connect
-        self._client = openai.AsyncOpenAI(
-            api_key=provider.api_key or "none",
-            base_url=provider.base_url,
-            max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(
-                timeout=httpx2.Timeout(None, connect=connect, pool=connect),  # whoever reads the stream keeps the time
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30),
-                follow_redirects=False,  # a redirect could carry the prompt to another host
-                event_hooks={"response": [bound_error]},
-            ),
-        )
-        # Both at start-up: the SDK builds its resources on first use, which costs most of a second, and finds out
-        # about the platform by running `uname`.
-        self._client.platform_headers()
-        self._create = self._client.chat.completions.with_streaming_response.create
-        self._models = self._client.models
+        self._connections = Connections(provider)
+        self._completions = self._connections.url("/chat/completions")
+        self._models = self._connections.url("/models")
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Delta]:
         """See ChatProvider.stream."""
         answer = AnswerDecoder(self.provider)
+        response: aiohttp.ClientResponse | None = None
         try:
-            async with self._create(**self._parameters(request)) as response, aclosing(response.iter_bytes()) as chunks:
-                answer.request_id = response.headers.get(self.provider.request_id_header)
-                async for chunk in chunks:
-                    for delta in answer.feed(chunk):
-                        yield delta
-                    if answer.done:
-                        await _read_out(chunks)
-                        break
-        except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            response = await self._connections.post(self._completions, to_json(self._parameters(request)))
+            await self._check(response)
+            answer.request_id = response.headers.get(self.provider.request_id_header)
+            while not answer.done and (chunk := await response.content.readany()):
+                for delta in answer.feed(chunk):
+                    yield delta
+            if answer.done:
+                await _read_out(response.content)
+        except FAILURES as exc:
             if answer.finish_reason is None:  # else it is whole, however its connection ended
                 error = translate(exc, self.provider)
-                error.provider_request_id = error.provider_request_id or answer.request_id
-                # `from None`: an SDK's message repeats the provider's, which may hold the prompt or the key.
+                error.provider_request_id = answer.request_id
+                # `from None`: its message may have the prompt or the key.
                 raise error from None
+        finally:
+            if response is not None:
+                response.close()  # one whose body has ended has given its connection back
         for delta in answer.close():
             yield delta
 
     async def list_models(self) -> list[str]:
         """The ids of the models that the provider offers now. Raises a ProviderError."""
+        response: aiohttp.ClientResponse | None = None
         try:
-            page = await self._models.list(timeout=self.provider.timeouts.first_token)
-            return [model.id for model in page.data or []]
-        except (openai.OpenAIError, httpx2.HTTPError) as exc:
+            async with asyncio.timeout(self.provider.timeouts.first_token):
+                response = await self._connections.get(self._models)
+                await self._check(response)
+                page = json.loads(await _read(response.content, LONGEST_LIST))
+            return [str(model["id"]) for model in page["data"] or []]
+        except FAILURES as exc:
             raise translate(exc, self.provider) from None
-        except (AttributeError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             raise errors.MalformedAnswer(provider=self.provider.label) from None
+        finally:
+            if response is not None:
+                response.close()
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        await self._connections.close()
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        """Raises a ProviderError unless the status is a success."""
+        if not 200 <= response.status < 300:
+            body = await _read(response.content, LONGEST_ERROR)
+            raise translate_refusal(response.status, response.headers, body, self.provider)
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
         messages: list[Any] = shortened(request.messages) if self.provider.short_call_ids else request.messages
@@ -86,16 +102,25 @@ class OpenAICompatible:
             parameters["temperature"] = request.temperature
         if request.max_tokens is not None:
             parameters[self.provider.max_tokens_field] = request.max_tokens
-        if request.extra:
-            parameters["extra_body"] = dict(request.extra)
-        return parameters
+        return parameters | dict(request.extra)
 
 
-async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
+    """The body, as far as it has come when it is longer than that."""
+    pieces, size = [], 0
+    while size <= most and (piece := await content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+async def _read_out(content: aiohttp.StreamReader) -> None:
     """Reads to the end of a body whose answer is complete, unless that takes time: then the connection, and with it
     the TLS handshake, serves the next turn too.
     """
+    if content.is_eof():
+        return
     with suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_END):
-            async for _ in chunks:
+            while await content.readany():
                 pass

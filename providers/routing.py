@@ -30,6 +30,12 @@ def chat_provider(name: str) -> ChatProvider:
     return adapter(name)
 
 
+async def close() -> None:
+    """Ends the connections of every provider."""
+    for name in settings.CHAT_PROVIDERS:
+        await adapter(name).close()
+
+
 def warm() -> None:
     """Makes every client and loads the price list, so that no request waits for it (over a second when cold)."""
     for name in settings.CHAT_PROVIDERS:

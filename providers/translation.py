@@ -1,15 +1,16 @@
-"""From an SDK's exception, or an error inside a stream, to the tree in errors.py.
+"""From a refusal, a broken connection or an error inside a stream to the tree in errors.py.
 
 By HTTP status first, by the error's code or wording second: a status is a contract, a wording is not.
 The wordings are those of the presets' APIs in November 2026.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import httpx2
-import openai
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 
 from providers import errors
 from providers.registry import Provider
@@ -68,15 +69,15 @@ REASON_LIMIT = 500
 
 
 def translate(exc: Exception, provider: Provider) -> errors.ProviderError:
-    """The ProviderError that `exc` means. `exc` comes from the openai SDK or from httpx2."""
-    facts: dict[str, Any] = {"provider": provider.label, "cause": type(exc).__name__}
-    if isinstance(exc, openai.APIStatusError):
-        return _from_status(exc, provider, facts)
-    if isinstance(exc, openai.APITimeoutError | httpx2.TimeoutException):
-        return errors.Timeout(**facts | {"cause": _cause(exc)})
-    if isinstance(exc, openai.APIConnectionError | httpx2.TransportError):
-        return errors.Unreachable(**facts | {"cause": _cause(exc)})
-    return errors.MalformedAnswer(**facts)
+    """The ProviderError that `exc` means, which comes from aiohttp or the operating system."""
+    facts: dict[str, Any] = {"provider": provider.label, "cause": _cause(exc)}
+    if isinstance(exc, TimeoutError):
+        return errors.Timeout(**facts)
+    if any(isinstance(behind, ContentEncodingError) for behind in _behind(exc)):
+        return errors.MalformedAnswer(**facts)
+    # ClientResponseError: what came is no HTTP.
+    broken = aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | aiohttp.ClientResponseError | OSError
+    return errors.Unreachable(**facts) if isinstance(exc, broken) else errors.MalformedAnswer(**facts)
 
 
 def translate_payload(error: Any, provider: Provider) -> errors.ProviderError:
@@ -87,16 +88,30 @@ def translate_payload(error: Any, provider: Provider) -> errors.ProviderError:
     return kind(provider=provider.label, provider_status=status, reason=text, cause="error in the stream")
 
 
-def _from_status(exc: openai.APIStatusError, provider: Provider, facts: dict[str, Any]) -> errors.ProviderError:
-    codes, text = _words(exc.body)
-    wait = wait_of(exc.response.headers, exc.body)
-    return _kind(exc.status_code, codes, text, wait)(
-        provider_status=exc.status_code,
-        provider_request_id=exc.response.headers.get(provider.request_id_header),
+def translate_refusal(
+    status: int, headers: Mapping[str, str], content: bytes, provider: Provider
+) -> errors.ProviderError:
+    """The ProviderError for an answer whose status is no success. `headers` do not care about case."""
+    body = _parsed(content)
+    codes, text = _words(body)
+    wait = wait_of(headers, body)
+    return _kind(status, codes, text, wait)(
+        provider=provider.label,
+        provider_status=status,
+        provider_request_id=headers.get(provider.request_id_header),
         retry_after=wait,
         reason=text,
-        **facts,
+        cause=f"status {status}",
     )
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON in it, or else the text."""
+    text = content.decode("utf-8", "replace").strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _kind(status: int | None, codes: str, text: str, wait: float | None) -> type[errors.ProviderError]:
@@ -149,10 +164,11 @@ def _words(body: Any) -> tuple[str, str]:
 
 
 def _cause(exc: BaseException) -> str:
-    """The class of what the SDK wraps, and of what the operating system said, if it did: "ConnectError (gaierror)"."""
-    outer = exc.__cause__ or exc
-    told = next((e for e in _behind(outer) if isinstance(e, OSError) and type(e) is not OSError), None)
-    return f"{type(outer).__name__} ({type(told).__name__})" if told else type(outer).__name__
+    """Its class, and that of what the operating system said, if it did: "ClientConnectorError (gaierror)"."""
+    for said in _behind(exc):
+        if isinstance(said, OSError) and not isinstance(said, aiohttp.ClientError) and type(said) is not OSError:
+            return type(exc).__name__ if said is exc else f"{type(exc).__name__} ({type(said).__name__})"
+    return type(exc).__name__
 
 
 def _behind(exc: BaseException | None) -> Iterator[BaseException]:

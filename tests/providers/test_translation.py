@@ -1,29 +1,36 @@
 """Each way in which a provider fails, in the words of the presets' own APIs, and what it is to our callers."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
-import httpx2
-import openai
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_exceptions import ContentEncodingError
+from multidict import CIMultiDict
 
 from providers import errors
 from providers.registry import PRESETS, Provider
-from providers.translation import translate, translate_payload
+from providers.translation import translate, translate_payload, translate_refusal
 from tests.fakes.behaviours import TOO_MANY_TOKENS
 
 PROVIDERS = {preset.name: preset for preset in PRESETS}
 OPENAI = PROVIDERS["openai"]
-REQUEST = httpx2.Request("POST", "https://api.example.com/v1/chat/completions")
 
 
-def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> openai.APIStatusError:
-    """The exception that the SDK raises for this answer."""
+class Refusal(NamedTuple):
+    status: int
+    headers: CIMultiDict[str]
+    content: bytes
+
+
+def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> Refusal:
     content = body if isinstance(body, str) else json.dumps(body)
-    response = httpx2.Response(status, text=content, headers=headers, request=REQUEST)
-    client = openai.OpenAI(api_key="none", base_url="https://api.example.com/v1")
-    with client:
-        return client._make_status_error_from_response(response)
+    return Refusal(status, CIMultiDict(headers or {}), content.encode())
+
+
+def refused(refusal: Refusal, provider: Provider) -> errors.ProviderError:
+    return translate_refusal(*refusal, provider)
 
 
 def of_openai(message: str, code: str | None = None, kind: str = "invalid_request_error") -> dict[str, Any]:
@@ -273,7 +280,7 @@ CASES: list[tuple[str, int, Any, type[errors.ProviderError]]] = [
     ("provider", "status", "body", "kind"), CASES, ids=[f"{c[0]}-{c[1]}-{c[3].code}" for c in CASES]
 )
 def test_it_knows_what_a_refusal_means(provider: str, status: int, body: Any, kind: type[errors.ProviderError]) -> None:
-    error = translate(failure(status, body), PROVIDERS[provider])
+    error = refused(failure(status, body), PROVIDERS[provider])
     assert type(error) is kind
     assert error.provider_status == status
     assert error.provider == PROVIDERS[provider].label
@@ -282,46 +289,45 @@ def test_it_knows_what_a_refusal_means(provider: str, status: int, body: Any, ki
 def test_it_keeps_the_providers_request_id_and_the_wait_it_asks_for() -> None:
     headers = {"Retry-After": "2.5", "X-Request-Id": "req_1", "request-id": "req_2"}
     limited = failure(429, of_openai("Slow down"), headers)
-    error = translate(limited, OPENAI)
+    error = refused(limited, OPENAI)
     assert (error.retry_after, error.provider_request_id) == (2.5, "req_1")
-    assert translate(limited, PROVIDERS["anthropic"]).provider_request_id == "req_2"
+    assert refused(limited, PROVIDERS["anthropic"]).provider_request_id == "req_2"
 
 
 @pytest.mark.parametrize("value", ["soon", "inf", "nan", "1e999", ""])
 def test_it_takes_no_wait_from_a_header_that_is_no_number_of_seconds(value: str) -> None:
-    error = translate(failure(429, of_openai("Slow down"), {"Retry-After": value}), OPENAI)
+    error = refused(failure(429, of_openai("Slow down"), {"Retry-After": value}), OPENAI)
     assert error.retry_after is None
 
 
 def test_it_takes_a_negative_wait_as_none_at_all() -> None:
-    assert translate(failure(429, "", {"Retry-After": "-5"}), OPENAI).retry_after == 0
+    assert refused(failure(429, "", {"Retry-After": "-5"}), OPENAI).retry_after == 0
 
 
 def test_a_402_that_names_a_wait_is_a_limit() -> None:
     """OpenRouter's in-flight budget, which comes back by itself."""
     body = {"error": {"message": "Too much in flight", "code": 402}}
-    error = translate(failure(402, body, {"Retry-After": "3"}), PROVIDERS["openrouter"])
+    error = refused(failure(402, body, {"Retry-After": "3"}), PROVIDERS["openrouter"])
     assert (type(error), error.retry_after) == (errors.RateLimited, 3)
 
 
 def test_it_keeps_the_wait_that_gemini_asks_for() -> None:
     body = of_gemini(429, PLAN, "RESOURCE_EXHAUSTED")
     body[0]["error"]["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17s"}]
-    assert translate(failure(429, body), PROVIDERS["gemini"]).retry_after == 17
+    assert refused(failure(429, body), PROVIDERS["gemini"]).retry_after == 17
 
 
 @pytest.mark.parametrize(
     ("exc", "kind"),
     [
-        (openai.APITimeoutError(REQUEST), errors.Timeout),
-        (httpx2.ReadTimeout("silence"), errors.Timeout),
-        (httpx2.ConnectTimeout("silence"), errors.Timeout),
-        (openai.APIConnectionError(request=REQUEST), errors.Unreachable),
-        (httpx2.ConnectError("refused"), errors.Unreachable),
-        (httpx2.ReadError("reset"), errors.Unreachable),
-        (httpx2.RemoteProtocolError("incomplete chunked read"), errors.Unreachable),
-        (httpx2.DecodingError("not gzip"), errors.MalformedAnswer),
-        (openai.OpenAIError("anything else"), errors.MalformedAnswer),
+        (aiohttp.ConnectionTimeoutError("silence"), errors.Timeout),
+        (TimeoutError(), errors.Timeout),
+        (aiohttp.ServerDisconnectedError(), errors.Unreachable),
+        (aiohttp.ClientOSError("reset"), errors.Unreachable),
+        (ConnectionResetError("reset"), errors.Unreachable),
+        (aiohttp.ClientPayloadError("not all of the body"), errors.Unreachable),
+        (aiohttp.InvalidURL("x"), errors.MalformedAnswer),
+        (aiohttp.ClientError("anything else"), errors.MalformedAnswer),
     ],
 )
 def test_it_knows_what_a_broken_connection_means(exc: Exception, kind: type[errors.ProviderError]) -> None:
@@ -330,22 +336,25 @@ def test_it_knows_what_a_broken_connection_means(exc: Exception, kind: type[erro
     assert error.cause == type(exc).__name__
 
 
-def test_it_names_the_cause_behind_the_sdks_connection_error() -> None:
-    exc = openai.APIConnectionError(request=REQUEST)
-    exc.__cause__ = wrapped = httpx2.ConnectError("refused")
-    assert translate(exc, OPENAI).cause == "ConnectError"
-    wrapped.__context__ = OSError("all attempts failed")
-    wrapped.__context__.__cause__ = ExceptionGroup(
-        "both addresses", [ConnectionRefusedError(), ConnectionRefusedError()]
-    )
-    assert translate(exc, OPENAI).cause == "ConnectError (ConnectionRefusedError)"
+def test_what_is_not_compressed_as_it_says_makes_no_sense() -> None:
+    exc = aiohttp.ClientPayloadError("bad")
+    exc.__cause__ = ContentEncodingError("not gzip")
+    assert type(translate(exc, OPENAI)) is errors.MalformedAnswer
+
+
+def test_it_names_the_cause_behind_a_connection_error() -> None:
+    exc = aiohttp.ClientConnectorError(ConnectionKey("x", 1, False, True, None, None, None), OSError("refused"))
+    assert translate(exc, OPENAI).cause == "ClientConnectorError"
+    exc.__cause__ = OSError("all attempts failed")
+    exc.__cause__.__cause__ = ExceptionGroup("both addresses", [ConnectionRefusedError(), ConnectionRefusedError()])
+    assert translate(exc, OPENAI).cause == "ClientConnectorError (ConnectionRefusedError)"
 
 
 def test_a_ring_of_causes_has_an_end() -> None:
-    exc = httpx2.ReadError("reset")
+    exc = aiohttp.ClientPayloadError("reset")
     exc.__cause__ = other = ValueError()
     other.__cause__ = exc
-    assert translate(exc, OPENAI).cause == "ValueError"
+    assert translate(exc, OPENAI).cause == "ClientPayloadError"
 
 
 @pytest.mark.parametrize(
@@ -417,5 +426,5 @@ def custom(**fields: Any) -> Provider:
 
 
 def test_a_custom_provider_is_translated_like_the_others() -> None:
-    assert type(translate(failure(404, "404 page not found"), custom())) is errors.MalformedAnswer
-    assert type(translate(failure(404, "no such model"), custom())) is errors.UnknownModel
+    assert type(refused(failure(404, "404 page not found"), custom())) is errors.MalformedAnswer
+    assert type(refused(failure(404, "no such model"), custom())) is errors.UnknownModel

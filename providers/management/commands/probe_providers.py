@@ -32,7 +32,10 @@ class Command(BaseCommand):
 async def probe_all() -> dict[str, tuple[bool, str]]:
     """What `probe` says of each provider; all are asked at once."""
     names = list(settings.CHAT_PROVIDERS)
-    return dict(zip(names, await asyncio.gather(*map(probe, names)), strict=True))
+    try:
+        return dict(zip(names, await asyncio.gather(*map(probe, names)), strict=True))
+    finally:
+        await routing.close()
 
 
 async def probe(name: str) -> tuple[bool, str]:

@@ -117,17 +117,22 @@ async def after_body(receive: Receive) -> Message:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """Warms what the first request would wait for; at shutdown ends the live turns and flushes Sentry."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            routing.warm()
-            registry.start()
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await registry.stop()
-            await routing.close()
-            # close, not flush: the SDK would wait a second time when the interpreter ends.
-            await sync_to_async(sentry_sdk.get_client().close, thread_sensitive=False)(timeout=SENTRY_WAIT)
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+    """Warms what the first request would wait for; at shutdown ends the live turns and flushes Sentry.
+
+    At a SIGINT gunicorn leaves the shutdown out and cancels this, as it does the live turns.
+    """
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                routing.warm()
+                registry.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await registry.stop()
+                # close, not flush: the SDK would wait a second time when the interpreter ends.
+                await sync_to_async(sentry_sdk.get_client().close, thread_sensitive=False)(timeout=SENTRY_WAIT)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+    finally:
+        await routing.close()

@@ -70,11 +70,14 @@ def is_part(match: re.Match[str], secret: str) -> bool:
     """Whether a word short of RUN is a part of a secret: it is one, or has its neighbour there.
 
     A single character of a key tells nothing, and every key has an "s" for "provider's". Two or three are in many a
-    random key by chance, and "in" or "bad" must not go for that; what stands between a key's own dashes must.
+    random key by chance, and "in", "bad" or "429" must not go for that; "h78", which no language has, and what stands
+    between a key's own dashes must.
     """
     word = match[0].casefold()
     if not 2 <= len(word) < RUN or word not in secret:
         return False
+    if not (word.isalpha() or word.isdigit()):
+        return True
     before, after = match.string[: match.start()][-1:].casefold(), match.string[match.end() :][:1].casefold()
     neighbours = [text for text in (before + word, word + after) if text.strip() == text and text != word]
     return word in secret.split("\n") or any(text in secret for text in neighbours)

@@ -34,6 +34,7 @@ def test_a_turn_that_ends_in_time_is_completed(start_server: StartServer, provid
     assert completed.name == "message.completed"
     assert completed.data["content"] == f"{PARTIAL}four"
     assert server.wait() == 0
+    assert "Unclosed" not in server.log(), "the connections to the provider are closed, not dropped"
     [answer] = stored(server)
     assert (answer["status"], answer["content"]) == ("completed", f"{PARTIAL}four")
 

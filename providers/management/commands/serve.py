@@ -18,10 +18,13 @@ class Command(BaseCommand):
         "it makes a demo API key and an admin, and prints both. Environment: PORT, HOST, WEB_CONCURRENCY."
     )
 
+    # Made below: from Django 6.1 on some of them ask the database, which may not be there.
+    requires_system_checks: list[str] = []
+
     def handle(self, **options: Any) -> None:
         try:
             preflight.check_ports()
-            self.migrate()
+            self.prepare()
         except preflight.CannotStart as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:  # from here on the supervisor takes the signals
@@ -34,9 +37,11 @@ class Command(BaseCommand):
             self.say("Stopped.")
         sys.exit(status)
 
-    def migrate(self) -> None:
+    def prepare(self) -> None:
+        """The database. Raises CommandError for what is wrong with it or with the configuration."""
         self.say("Preparing the database ...")
         try:
+            self.check(display_num_errors=True)
             call_command("migrate", verbosity=0)
         except DatabaseError as error:
             reason = str(error).strip().splitlines()[0]

@@ -16,15 +16,17 @@ django.setup()
 from django.db import DatabaseError, connection
 from chatproject import db
 
+secret = 123456789 * 8 + 9  # not spelt out: Python 3.13 shows the lines of this program in a stack trace
+
 def slow():
     count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000) SELECT count(*) FROM n"
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-        cursor.execute(count + " WHERE i <> %s", [987654321])
+        cursor.execute(count + " WHERE i <> %s", [secret])
 
 def failing():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT %s FROM nowhere", [987654321])
+        cursor.execute("SELECT %s FROM nowhere", [secret])
 
 def refusing():
     raise LookupError("no such conversation")

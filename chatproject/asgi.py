@@ -22,7 +22,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 django.setup(set_prefix=False)
 
 from chatproject.handler import Handler  # noqa: E402
-from chatproject.observability import logs, privacy, sentry, sessions  # noqa: E402
+from chatproject.observability import logs, privacy, sentry, sessions, transport  # noqa: E402
 from conversations.live import registry  # noqa: E402
 from providers import routing  # noqa: E402
 
@@ -125,6 +125,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                transport.attach()
                 routing.warm()
                 registry.start()
                 await send({"type": "lifespan.startup.complete"})
@@ -135,4 +136,5 @@ async def lifespan(receive: Receive, send: Send) -> None:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
     finally:
+        await transport.detach()
         await routing.close()

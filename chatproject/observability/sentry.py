@@ -24,6 +24,7 @@ from chatproject.observability.context import keep_status
 from chatproject.observability.limiter import Limiter
 from chatproject.observability.privacy import HEADERS, cut_exception_texts, drop_template_contexts
 from chatproject.observability.sessions import note_held_back
+from chatproject.observability.transport import LoopTransport
 
 if TYPE_CHECKING:
     from sentry_sdk._types import DataCollectionUserOptions
@@ -72,6 +73,7 @@ def init(
         ],
         before_send=before_send(Limiter(event_burst)),
         before_send_transaction=before_send_transaction,
+        transport=LoopTransport,
         # The default, 9, spends half as much CPU again to save 4 % of the bytes.
         _experiments={"transport_compression_level": 1},
         trace_propagation_targets=[],  # a provider must not see our trace ids

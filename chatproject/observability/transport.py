@@ -1,0 +1,162 @@
+"""The SDK's transport, but that a worker's event loop sends the transactions, one of which there is for each request.
+
+The SDK's thread takes longer for one than the loop does, since each of its system calls gives the interpreter's lock
+away and then waits for it. And it sends one at a time: to a Sentry 100 ms away, ten a second. What else there is,
+errors above all, goes the SDK's way.
+"""
+
+import asyncio
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import sentry_sdk
+from sentry_sdk.consts import EndpointType
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import HttpTransport
+from sentry_sdk.utils import capture_internal_exception, logger
+
+SENDERS = 8
+"""Envelopes under way at once."""
+
+READ = 10_000
+"""Bytes of an answer: the SDK looks at its status and its headers."""
+
+GZIP = 16 + zlib.MAX_WBITS
+
+NETWORK = (aiohttp.ClientError, OSError)
+"""What failed if one of these is raised; TimeoutError is an OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the SDK reads of one."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class LoopTransport(HttpTransport):
+    """The SDK's own until `attach`, which a worker calls in its loop, and again after `detach`."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self._queue: asyncio.Queue[Envelope] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._senders: list[asyncio.Task[None]] = []
+
+    def attach(self) -> None:
+        """From now on the running loop sends. A SOCKS proxy is left to the SDK."""
+        proxy = self._resolve_proxy()
+        if proxy and proxy.startswith("socks"):
+            return
+        self._loop = asyncio.get_running_loop()
+        self._queue = asyncio.Queue(self.options["transport_queue_size"])
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=SENDERS, ssl=self._get_httpcore_pool_options()["ssl_context"]),
+            timeout=aiohttp.ClientTimeout(total=self.TIMEOUT),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy,
+        )
+        self._session = session
+        self._senders = [self._loop.create_task(self._send_all(self._queue, session)) for _ in range(SENDERS)]
+
+    async def detach(self) -> None:
+        """What is not sent yet is given to the SDK's thread, which the end of the process waits for."""
+        queue, self._queue, senders = self._queue, None, self._senders
+        if queue is None:
+            return
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        while not queue.empty():
+            super().capture_envelope(queue.get_nowait())
+        await self._session.close()
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        queue, loop = self._queue, self._loop
+        if queue is None or loop is None or not any(item.type == "transaction" for item in envelope.items):
+            super().capture_envelope(envelope)
+        elif asyncio._get_running_loop() is loop:
+            self._enqueue(envelope)
+        else:
+            loop.call_soon_threadsafe(self._enqueue, envelope)
+
+    def flush(self, timeout: float, callback: Any = None) -> None:
+        """Waits for the loop, unless it is the loop that asks, and for the SDK's thread."""
+        queue, loop = self._queue, self._loop
+        if queue is not None and loop is not None and loop.is_running() and asyncio._get_running_loop() is not loop:
+            waiting = asyncio.run_coroutine_threadsafe(queue.join(), loop)
+            try:
+                waiting.result(timeout)
+            except TimeoutError:
+                waiting.cancel()
+                logger.error("flush timed out, dropped %s transactions", queue.qsize())
+        super().flush(timeout, callback)
+
+    def _is_worker_full(self) -> bool:
+        return super()._is_worker_full() or (self._queue is not None and self._queue.full())
+
+    def _enqueue(self, envelope: Envelope) -> None:
+        if self._queue is None:
+            super().capture_envelope(envelope)
+            return
+        try:
+            self._queue.put_nowait(envelope)
+        except asyncio.QueueFull:
+            self.on_dropped_event("full_queue")
+            for item in envelope.items:
+                self.record_lost_event("queue_overflow", item=item)
+
+    def _serialize_envelope(self, envelope: Envelope) -> tuple[str, BytesIO]:
+        """In one go: the SDK writes into a GzipFile piece by piece, which takes twice as long."""
+        compressor = zlib.compressobj(self._compression_level, wbits=GZIP)
+        return "gzip", BytesIO(compressor.compress(envelope.serialize()) + compressor.flush())
+
+    async def _send_all(self, queue: asyncio.Queue[Envelope], session: aiohttp.ClientSession) -> None:
+        while True:
+            envelope = await queue.get()
+            try:
+                await self._send(envelope, session)
+            except asyncio.CancelledError:
+                super().capture_envelope(envelope)
+                raise
+            except Exception:  # as in the SDK's thread
+                capture_internal_exception(sys.exc_info())
+            finally:
+                queue.task_done()
+
+    async def _send(self, envelope: Envelope, session: aiohttp.ClientSession) -> None:
+        prepared = self._prepare_envelope(envelope)
+        if prepared is None:
+            return
+        envelope, body, headers = prepared
+        self._update_headers(headers)
+        url = self._auth.get_api_url(EndpointType.ENVELOPE)
+        try:
+            async with session.post(url, data=body.getvalue(), headers=headers, allow_redirects=False) as got:
+                response: Any = Response(got.status, got.headers, await got.content.read(READ))
+        except NETWORK:
+            self._handle_request_error(envelope=envelope)
+            raise
+        self._handle_response(response=response, envelope=envelope)
+        self._flush_client_reports()
+
+
+def attach() -> None:
+    """In a worker's loop, once it is there."""
+    transport = sentry_sdk.get_client().transport
+    if isinstance(transport, LoopTransport):
+        transport.attach()
+
+
+async def detach() -> None:
+    """In a worker's loop, before it ends."""
+    transport = sentry_sdk.get_client().transport
+    if isinstance(transport, LoopTransport):
+        await transport.detach()

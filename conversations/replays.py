@@ -47,4 +47,4 @@ def _of_message(request: HttpRequest, message: Message) -> HttpResponseBase:
     if problem is not None:
         problem.headers |= REPLAYED
         raise problem
-    return HttpResponse(encoding.document(message), content_type="application/json; charset=utf-8")
+    return encoding.response(message)

@@ -8,10 +8,9 @@ from django.http.response import HttpResponseBase
 from ninja import Field
 
 from chatproject.http import ApiRequest
-from conversations import idempotent, turns
+from conversations import encoding, idempotent, turns
 from conversations.content import split
 from conversations.events import EventStream
-from conversations.models import Message
 from conversations.schemas import OptionsIn, TurnIn
 from conversations.turn import Ask, ToolResult
 from providers.errors import ALL as PROVIDER_ERRORS
@@ -68,7 +67,7 @@ async def answer(
     conversation_id: UUID | None,
     new: dict[str, Any] | None = None,
     content_field: str = "content",
-) -> Message | HttpResponseBase:
+) -> HttpResponseBase:
     """Runs the turn: an event stream, or the finished message. Raises its Problem when the blocking turn failed."""
     if ask.stream and idempotent.claimed():  # whoever sends it again gets the events
         ask = replace(ask, detached=True)
@@ -87,4 +86,4 @@ async def answer(
     problem = await turns.run(turn)
     if problem is not None:
         raise problem
-    return turn.message
+    return encoding.response(turn.message)

@@ -12,7 +12,6 @@ from chatproject.openapi import problems, sse
 from conversations import branching
 from conversations.api.answering import BODY, TURN, answer, ask_of
 from conversations.documents import ConversationOut, MessageOut
-from conversations.models import Message
 from conversations.schemas import EditIn, ForkIn, RegenerateIn
 
 router = Router()
@@ -29,7 +28,7 @@ AS_BEFORE = RegenerateIn.model_validate({})
 )
 async def regenerate(
     request: ApiRequest, conversation_id: UUID, message_id: UUID, body: RegenerateIn = AS_BEFORE
-) -> Message | HttpResponseBase:
+) -> HttpResponseBase:
     """Makes another answer to the same question, of another model if you name one. `message_id` is the conversation's
     last answer; it stays, with `superseded_by`, and is no part of the history any more, however the new one ends."""
     return await answer(request, ask_of(body, None, body.provider, regenerates=message_id), conversation_id)
@@ -41,9 +40,7 @@ async def regenerate(
     openapi_extra=sse(),
     tags=["messages"],
 )
-async def edit_message(
-    request: ApiRequest, conversation_id: UUID, message_id: UUID, body: EditIn
-) -> Message | HttpResponseBase:
+async def edit_message(request: ApiRequest, conversation_id: UUID, message_id: UUID, body: EditIn) -> HttpResponseBase:
     """Says something else in the place of a user's message, and answers that, in a fork: a new conversation, whose id
     the answer bears. It begins with copies of all that was before the message; the old conversation stays as it is."""
     return await answer(request, ask_of(body, body.content, body.provider, edits=message_id), conversation_id)

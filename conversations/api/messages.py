@@ -45,7 +45,7 @@ async def list_messages(
     openapi_extra=sse(),
     tags=["messages"],
 )
-async def post_message(request: ApiRequest, conversation_id: UUID, body: MessageIn) -> Message | HttpResponseBase:
+async def post_message(request: ApiRequest, conversation_id: UUID, body: MessageIn) -> HttpResponseBase:
     """Posts a message and answers with the assistant's, as JSON or, with `stream`, as server-sent events."""
     return await answer(request, ask_of(body, body.content, body.provider), conversation_id)
 

@@ -1,21 +1,18 @@
 """A turn in the database: its start and its end. Each is one transaction, synchronous, run through chatproject.db."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chatproject.apikeys import ledger
 from chatproject.apikeys.models import ApiKey
 from chatproject.problems import Problem
-from conversations import branching, edits, history, kept_events, leases, lookup, spending, statistics, taking
+from conversations import branching, edits, history, kept_events, leases, lookup, rows, spending, statistics, taking
 from conversations.branching import Question
 from conversations.edits import Route
 from conversations.keeping import Batch
@@ -134,7 +131,7 @@ def _conversation(start: Start) -> tuple[Conversation, Provider, str]:
         _check_images(start, provider)
         conversation.title = conversation.title or title_from(start.content)
         conversation.message_count = start.messages
-        conversation.save(force_insert=True)
+        rows.insert([conversation])
         return conversation, provider, conversation.model
     if start.edits is not None:
         return _fork(start, start.conversation_id, start.edits)
@@ -210,7 +207,7 @@ def _insert_messages(start: Start, conversation: Conversation, provider: Provide
         lease_until=timezone.now() + leases.LEASE,
         **common,
     )
-    Message.objects.bulk_create([*messages, answer])
+    rows.insert([*messages, answer])
     return answer
 
 
@@ -267,7 +264,7 @@ def abandon_turn(message_id: UUID, status: Status) -> None:
 def finish_turn(
     message: Message,
     fields: Iterable[str],
-    attempts: Collection[MessageAttempt],
+    attempts: Sequence[MessageAttempt],
     events: Collection[Batch] = (),
     *,
     metered: bool = False,
@@ -277,18 +274,18 @@ def finish_turn(
     values = {name: getattr(message, name) for name in fields}
     with transaction.atomic():
         # First: it locks the conversation, as a deletion does before it comes to the messages.
-        Conversation.objects.filter(pk=message.conversation_id).update(
-            token_count=F("token_count") + (message.total_tokens or 0),
-            failure_count=F("failure_count") + int(message.status == Status.FAILED),
-            last_activity_at=timezone.now(),
-            **spent(message),
+        taking.give_back(
+            message.conversation_id,
+            tokens=message.total_tokens,
+            failed=message.status == Status.FAILED,
+            cost_usd=message.cost_usd,
         )
         # update(), not save(): both may have been deleted meanwhile.
-        stored = Message.objects.filter(pk=message.pk).update(**values, lease_until=None)
+        stored = rows.update(Message, message.pk, {**values, "lease_until": None})
         if metered:
             ledger.settle(message.pk, message.total_tokens, message.cost_usd)
         if stored:
-            MessageAttempt.objects.bulk_create(attempts)
+            rows.insert(attempts)
             kept_events.write(events)
             count(message)
 
@@ -310,7 +307,7 @@ def count(message: Message) -> None:
 def finish_turn_late(
     message: Message,
     fields: Iterable[str],
-    attempts: Collection[MessageAttempt],
+    attempts: Sequence[MessageAttempt],
     events: Collection[Batch] = (),
     *,
     metered: bool = False,
@@ -319,12 +316,5 @@ def finish_turn_late(
     if Message.objects.filter(pk=message.pk, latency_ms__isnull=False).exists():  # only an end that is stored has one
         return
     for attempt in attempts:
-        attempt.pk = None  # what it got was rolled back
+        attempt.pk = None  # what it may have got was rolled back
     finish_turn(message, fields, attempts, events, metered=metered)
-
-
-def spent(message: Message) -> dict[str, Any]:
-    """The change of the conversation's cost; none when the price is unknown."""
-    if message.cost_usd is None:
-        return {}
-    return {"cost_usd": Coalesce(F("cost_usd"), Value(Decimal(0))) + message.cost_usd}

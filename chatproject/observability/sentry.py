@@ -3,6 +3,7 @@
 Each option that differs from the SDK's default says why.
 """
 
+import logging
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.logging import LoggingIntegration, ignore_logger
 from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.types import Event, Hint, SamplingContext
-from sentry_sdk.utils import Dsn, capture_internal_exceptions
+from sentry_sdk.utils import Dsn, capture_internal_exceptions, logger
 
 from chatproject.observability import database, serializer
 from chatproject.observability.context import keep_status
@@ -81,6 +82,9 @@ def init(
         # Sentry's own servers take gen_ai spans as items of their own, untruncated; others do not know them.
         stream_gen_ai_spans=is_saas(dsn),
     )
+    if not sentry_sdk.get_client().options["debug"]:
+        # It makes a record of each debug line before it finds out that nobody wants it: a twentieth of a turn's CPU.
+        logger.setLevel(logging.ERROR)
     # The access log's line is no breadcrumb: the middleware leaves a better one.
     ignore_logger("chatproject.access")
     database.quieten()

@@ -65,6 +65,12 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert "openai" not in options["integrations"]
 
 
+@pytest.mark.parametrize(("debug", "heard"), [("false", False), ("true", True)])
+def test_the_sdks_debug_lines_cost_nothing_unless_they_are_wanted(ingest: Ingest, debug: str, heard: bool) -> None:
+    code = "import chatproject.settings; from sentry_sdk.utils import logger; print(logger.isEnabledFor(10))"
+    assert python(code, SENTRY_DSN=ingest.dsn, SENTRY_DEBUG=debug).split()[-1] == str(heard)
+
+
 def test_both_rates_are_0_when_tracing_is_disabled() -> None:
     options = started(
         SENTRY_DSN=OWN,

@@ -46,7 +46,7 @@ def stage(*, peers: Sequence[str], gap: float = 0, on_postgres: bool = False, **
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         prepare(folder)
         port, pid = stack.enter_context(upstream(gap))
-        url = stack.enter_context(postgres(folder / "postgres")) if on_postgres else ""
+        url = stack.enter_context(postgres()) if on_postgres else ""
         databases = Databases(folder, url)
         database = databases.new()
         target = stack.enter_context(ours(database, databases.keys, port, **environment))

@@ -5,17 +5,24 @@ from typing import Any
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db.migrations.operations import AddIndex
 
+VALID, INVALID = True, False
+
 
 class AddIndexOnline(AddIndexConcurrently):
     """CREATE INDEX CONCURRENTLY on PostgreSQL, where a plain one would have all who write wait until it is there; on
     SQLite, which has one writer anyway, the plain one. For migrations with `atomic = False`.
 
-    One that was interrupted leaves an index that PostgreSQL calls INVALID: drop it by its name, then migrate again.
+    A migration that was interrupted, by its `lock_timeout` say, can be run again: an index that is there already stays,
+    and one that PostgreSQL calls INVALID, since it was not finished, is made anew.
     """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
+            state = self._state(schema_editor)
+            if state is INVALID:
+                schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(self.index.name)}")
+            if state is not VALID:
+                super().database_forwards(app_label, schema_editor, from_state, to_state)
         else:
             AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
 
@@ -24,3 +31,10 @@ class AddIndexOnline(AddIndexConcurrently):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
         else:
             AddIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
+
+    def _state(self, schema_editor: Any) -> bool | None:
+        """VALID, INVALID, or None when there is no such index."""
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.index.name])
+            row = cursor.fetchone()
+        return None if row is None else bool(row[0])

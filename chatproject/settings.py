@@ -95,7 +95,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: a writer waits for its turn at BEGIN instead of failing at its first write.
         "transaction_mode": "IMMEDIATE",
         "timeout": DATABASE_TIMEOUT or 86_400,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        # Half a megabyte of pages for each connection, of which a worker has eight; the system keeps the file itself.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-500;",
     }
 elif DATABASE_TIMEOUT:
     DATABASES["default"]["OPTIONS"] = {

@@ -457,6 +457,24 @@ def test_the_admins_list_of_conversations(full: Full, admin: Browser, query: str
     assert_indexed(read, least=3)
 
 
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="PostgreSQL goes by how many rows match")
+@pytest.mark.parametrize(
+    ("index", "query"),
+    [
+        ("activity_of_provider", "provider=rare"),
+        ("activity_archived", "archived__exact=1"),
+        ("activity_deleted", "deleted=yes"),
+    ],
+)
+def test_an_index_of_that_list_would_be_missed(full: Full, admin: Browser, index: str, query: str) -> None:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP INDEX {index}")
+        made = statements(lambda: admin.get(f"{LIST}?{query}"))
+        assert any(scans(statement) for statement in made)
+        transaction.set_rollback(True)
+
+
 def test_the_admins_transcript(full: Full, admin: Browser) -> None:
     assert_indexed(lambda: admin.get(f"{LIST}{full.conversation.pk}/change/"), least=6)
 

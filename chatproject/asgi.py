@@ -131,8 +131,11 @@ async def lifespan(receive: Receive, send: Send) -> None:
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await registry.stop()
-                # close, not flush: the SDK would wait a second time when the interpreter ends.
-                await sync_to_async(sentry_sdk.get_client().close, thread_sensitive=False)(timeout=SENTRY_WAIT)
+                client = sentry_sdk.get_client()
+                await sync_to_async(client.flush, thread_sensitive=False)(timeout=SENTRY_WAIT)
+                await transport.detach()
+                # Or the SDK would wait a second time when the interpreter ends.
+                await sync_to_async(client.close, thread_sensitive=False)(timeout=0)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
     finally:

@@ -7,6 +7,7 @@ errors above all, goes the SDK's way.
 
 import asyncio
 import sys
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import sentry_sdk
 from sentry_sdk.consts import EndpointType
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport
-from sentry_sdk.utils import capture_internal_exception, logger
+from sentry_sdk.utils import capture_internal_exception
 
 SENDERS = 8
 """Envelopes under way at once."""
@@ -67,7 +68,7 @@ class LoopTransport(HttpTransport):
         self._senders = [self._loop.create_task(self._send_all(self._queue, session)) for _ in range(SENDERS)]
 
     async def detach(self) -> None:
-        """What is not sent yet is given to the SDK's thread, which the end of the process waits for."""
+        """What is not sent yet is given to the SDK's thread; after a SIGINT the end of the process waits for that."""
         queue, self._queue, senders = self._queue, None, self._senders
         if queue is None:
             return
@@ -90,14 +91,16 @@ class LoopTransport(HttpTransport):
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Waits for the loop, unless it is the loop that asks, and for the SDK's thread."""
         queue, loop = self._queue, self._loop
-        if queue is not None and loop is not None and loop.is_running() and asyncio._get_running_loop() is not loop:
-            waiting = asyncio.run_coroutine_threadsafe(queue.join(), loop)
-            try:
-                waiting.result(timeout)
-            except TimeoutError:
-                waiting.cancel()
-                logger.error("flush timed out, dropped %s transactions", queue.qsize())
+        deadline = time.monotonic() + timeout
+        if queue is None or loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
+            super().flush(timeout, callback)
+            return
+        waiting = asyncio.run_coroutine_threadsafe(queue.join(), loop)
         super().flush(timeout, callback)
+        try:
+            waiting.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            waiting.cancel()
 
     def _is_worker_full(self) -> bool:
         return super()._is_worker_full() or (self._queue is not None and self._queue.full())
@@ -140,12 +143,20 @@ class LoopTransport(HttpTransport):
         url = self._auth.get_api_url(EndpointType.ENVELOPE)
         try:
             async with session.post(url, data=body.getvalue(), headers=headers, allow_redirects=False) as got:
-                response: Any = Response(got.status, got.headers, await got.content.read(READ))
+                response: Any = Response(got.status, got.headers, await read(got.content))
         except NETWORK:
             self._handle_request_error(envelope=envelope)
             raise
         self._handle_response(response=response, envelope=envelope)
         self._flush_client_reports()
+
+
+async def read(content: aiohttp.StreamReader) -> bytes:
+    """To its end, so that the connection is used again, unless it is longer than that."""
+    data = b""
+    while len(data) < READ and (piece := await content.readany()):
+        data += piece
+    return data
 
 
 def attach() -> None:

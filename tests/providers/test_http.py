@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
 
 import pytest
+from django.test import override_settings
 
+from providers.checks import check_proxies
 from providers.http import LARGE, Connections, proxy_of
 from providers.registry import Provider
 
@@ -119,6 +121,8 @@ def test_a_cookie_of_the_provider_is_not_sent_back_on_the_same_connection(url: s
 def test_a_redirect_is_handed_back_and_not_followed(url: str) -> None:
     async def status(of: Connections) -> tuple[int, int]:
         posted, got = await of.post(of.url("/elsewhere"), b"{}"), await of.get(of.url("/elsewhere"))
+        posted.close()
+        got.close()
         return posted.status, got.status
 
     assert run(connections(url), status) == (307, 307)
@@ -182,3 +186,17 @@ def test_the_environment_names_the_proxy(
     for name, value in proxies.items():
         monkeypatch.setenv(name, value)
     assert proxy_of(url) == ("http://proxy:3128" if behind else None)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "ids"), [("socks5://127.0.0.1:9", ["providers.E001"]), ("http://127.0.0.1:9", []), ("127.0.0.1:9", [])]
+)
+def test_a_proxy_that_is_none_of_http_is_a_checks_error(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, ids: list[str]
+) -> None:
+    provider = Provider(name="fake", label="Fake", base_url="https://provider.example", model="echo")
+    monkeypatch.setenv("all_proxy", proxy)
+    with override_settings(CHAT_PROVIDERS={"fake": provider}):
+        found = check_proxies(None)
+    assert [message.id for message in found] == ids
+    assert all("fake" in (message.hint or "") for message in found)

@@ -93,6 +93,19 @@ def test_those_of_a_worker_that_ends_arrive(start_server: StartServer, number: s
         assert "Traceback" not in server.log()
 
 
+def test_nothing_is_left_behind_by_a_worker_whose_sentry_hangs(start_server: StartServer, ingest: Ingest) -> None:
+    ingest.hang()
+    server = start_server(SENTRY_DSN=ingest.dsn)
+    turns(server, 14)
+    client = server.client()
+    client.post("/api/chat", json={"message": "hi", "model": "status-500"})  # an error, for the SDK's thread
+    client.close()
+    assert server.terminate() == 0
+    assert "Worker exiting" in server.log(), "by itself"
+    assert "Unclosed" not in server.log()
+    assert "was destroyed" not in server.log()
+
+
 def test_a_limit_that_sentry_sets_on_transactions_is_kept(start_server: StartServer, ingest: Ingest) -> None:
     client: Client = start_server(SENTRY_DSN=ingest.dsn).client()
     ingest.answer(200, {"X-Sentry-Rate-Limits": "600:transaction:organization"})

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 from pydantic_core import to_json
 
+from chatproject import bodies
 from providers import errors
 from providers.base import ChatRequest, Delta
 from providers.call_ids import shortened
@@ -71,7 +72,7 @@ class OpenAICompatible:
             async with asyncio.timeout(self.provider.timeouts.first_token):
                 response = await self._connections.get(self._models)
                 await self._check(response)
-                page = json.loads(await _read(response.content, LONGEST_LIST))
+                page = json.loads(await bodies.read(response.content, LONGEST_LIST))
             return [str(model["id"]) for model in page["data"] or []]
         except FAILURES as exc:
             raise translate(exc, self.provider) from None
@@ -88,7 +89,7 @@ class OpenAICompatible:
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raises a ProviderError unless the status is a success."""
         if not 200 <= response.status < 300:
-            body = await _read(response.content, LONGEST_ERROR)
+            body = await bodies.read(response.content, LONGEST_ERROR)
             raise translate_refusal(response.status, response.headers, body, self.provider)
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
@@ -103,15 +104,6 @@ class OpenAICompatible:
         if request.max_tokens is not None:
             parameters[self.provider.max_tokens_field] = request.max_tokens
         return parameters | dict(request.extra)
-
-
-async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
-    """The body, as far as it has come when it is longer than that."""
-    pieces, size = [], 0
-    while size <= most and (piece := await content.readany()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
 
 
 async def _read_out(content: aiohttp.StreamReader) -> None:

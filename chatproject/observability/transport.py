@@ -6,13 +6,13 @@ errors above all, goes the SDK's way.
 """
 
 import asyncio
+import gzip
 import sys
 import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import sentry_sdk
@@ -21,13 +21,13 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport
 from sentry_sdk.utils import capture_internal_exception
 
+from chatproject import bodies
+
 SENDERS = 8
 """Envelopes under way at once."""
 
 READ = 10_000
 """Bytes of an answer: the SDK looks at its status and its headers."""
-
-GZIP = 16 + zlib.MAX_WBITS
 
 NETWORK = (aiohttp.ClientError, OSError)
 """What failed if one of these is raised; TimeoutError is an OSError."""
@@ -42,60 +42,72 @@ class Response:
     data: bytes
 
 
+class Sending(NamedTuple):
+    """What sends in a worker's loop."""
+
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+    queue: asyncio.Queue[Envelope]
+    tasks: list[asyncio.Task[None]]
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the caller is in that loop."""
+        return asyncio._get_running_loop() is self.loop
+
+
 class LoopTransport(HttpTransport):
     """The SDK's own until `attach`, which a worker calls in its loop, and again after `detach`."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
-        self._queue: asyncio.Queue[Envelope] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._senders: list[asyncio.Task[None]] = []
+        self._sending: Sending | None = None
 
     def attach(self) -> None:
         """From now on the running loop sends. A SOCKS proxy is left to the SDK."""
         proxy = self._resolve_proxy()
         if proxy and proxy.startswith("socks"):
             return
-        self._loop = asyncio.get_running_loop()
-        self._queue = asyncio.Queue(self.options["transport_queue_size"])
+        loop = asyncio.get_running_loop()
+        queue = asyncio.Queue[Envelope](self.options["transport_queue_size"])
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=SENDERS, ssl=self._get_httpcore_pool_options()["ssl_context"]),
             timeout=aiohttp.ClientTimeout(total=self.TIMEOUT),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=proxy,
         )
-        self._session = session
-        self._senders = [self._loop.create_task(self._send_all(self._queue, session)) for _ in range(SENDERS)]
+        tasks = [loop.create_task(self._send_all(queue, session)) for _ in range(SENDERS)]
+        self._sending = Sending(loop, session, queue, tasks)
 
     async def detach(self) -> None:
         """What is not sent yet is given to the SDK's thread; after a SIGINT the end of the process waits for that."""
-        queue, self._queue, senders = self._queue, None, self._senders
-        if queue is None:
+        sending, self._sending = self._sending, None
+        if sending is None:
             return
-        for sender in senders:
-            sender.cancel()
-        await asyncio.gather(*senders, return_exceptions=True)
-        while not queue.empty():
-            super().capture_envelope(queue.get_nowait())
-        await self._session.close()
+        for task in sending.tasks:
+            task.cancel()
+        await asyncio.gather(*sending.tasks, return_exceptions=True)
+        while not sending.queue.empty():
+            super().capture_envelope(sending.queue.get_nowait())
+        await sending.session.close()
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        queue, loop = self._queue, self._loop
-        if queue is None or loop is None or not any(item.type == "transaction" for item in envelope.items):
+        sending = self._sending
+        if sending is None or not any(item.type == "transaction" for item in envelope.items):
             super().capture_envelope(envelope)
-        elif asyncio._get_running_loop() is loop:
+        elif sending.runs_here:
             self._enqueue(envelope)
         else:
-            loop.call_soon_threadsafe(self._enqueue, envelope)
+            sending.loop.call_soon_threadsafe(self._enqueue, envelope)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Waits for the loop, unless it is the loop that asks, and for the SDK's thread."""
-        queue, loop = self._queue, self._loop
+        sending = self._sending
         deadline = time.monotonic() + timeout
-        if queue is None or loop is None or not loop.is_running() or asyncio._get_running_loop() is loop:
+        if sending is None or not sending.loop.is_running() or sending.runs_here:
             super().flush(timeout, callback)
             return
-        waiting = asyncio.run_coroutine_threadsafe(queue.join(), loop)
+        waiting = asyncio.run_coroutine_threadsafe(sending.queue.join(), sending.loop)
         super().flush(timeout, callback)
         try:
             waiting.result(max(0.0, deadline - time.monotonic()))
@@ -103,14 +115,14 @@ class LoopTransport(HttpTransport):
             waiting.cancel()
 
     def _is_worker_full(self) -> bool:
-        return super()._is_worker_full() or (self._queue is not None and self._queue.full())
+        return super()._is_worker_full() or (self._sending is not None and self._sending.queue.full())
 
     def _enqueue(self, envelope: Envelope) -> None:
-        if self._queue is None:
+        if self._sending is None:
             super().capture_envelope(envelope)
             return
         try:
-            self._queue.put_nowait(envelope)
+            self._sending.queue.put_nowait(envelope)
         except asyncio.QueueFull:
             self.on_dropped_event("full_queue")
             for item in envelope.items:
@@ -118,8 +130,7 @@ class LoopTransport(HttpTransport):
 
     def _serialize_envelope(self, envelope: Envelope) -> tuple[str, BytesIO]:
         """In one go: the SDK writes into a GzipFile piece by piece, which takes twice as long."""
-        compressor = zlib.compressobj(self._compression_level, wbits=GZIP)
-        return "gzip", BytesIO(compressor.compress(envelope.serialize()) + compressor.flush())
+        return "gzip", BytesIO(gzip.compress(envelope.serialize(), self._compression_level, mtime=0))
 
     async def _send_all(self, queue: asyncio.Queue[Envelope], session: aiohttp.ClientSession) -> None:
         while True:
@@ -143,20 +154,12 @@ class LoopTransport(HttpTransport):
         url = self._auth.get_api_url(EndpointType.ENVELOPE)
         try:
             async with session.post(url, data=body.getvalue(), headers=headers, allow_redirects=False) as got:
-                response: Any = Response(got.status, got.headers, await read(got.content))
+                response: Any = Response(got.status, got.headers, await bodies.read(got.content, READ))
         except NETWORK:
             self._handle_request_error(envelope=envelope)
             raise
         self._handle_response(response=response, envelope=envelope)
         self._flush_client_reports()
-
-
-async def read(content: aiohttp.StreamReader) -> bytes:
-    """To its end, so that the connection is used again, unless it is longer than that."""
-    data = b""
-    while len(data) < READ and (piece := await content.readany()):
-        data += piece
-    return data
 
 
 def attach() -> None:

@@ -110,7 +110,7 @@ def test_a_limit_that_sentry_sets_on_transactions_is_kept(start_server: StartSer
     client: Client = start_server(SENTRY_DSN=ingest.dsn).client()
     ingest.answer(200, {"X-Sentry-Rate-Limits": "600:transaction:organization"})
     client.post("/api/chat", json={"message": "one"})
-    poll(lambda: names(ingest), what="the first")
+    ingest.wait("transaction")
     ingest.clear()
     for _ in range(5):
         client.post("/api/chat", json={"message": "more"})
@@ -123,7 +123,7 @@ def test_what_sentry_does_not_take_is_reported_as_lost(start_server: StartServer
     server = start_server(SENTRY_DSN=ingest.dsn)
     ingest.answer(500)
     turns(server, 1)
-    poll(lambda: names(ingest), what="the first")
+    ingest.wait("transaction")
     ingest.answer(200)
     assert server.terminate() == 0
     lost = [entry for report in ingest.items("client_report") for entry in report["discarded_events"]]

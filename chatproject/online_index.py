@@ -5,8 +5,6 @@ from typing import Any
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db.migrations.operations import AddIndex
 
-VALID, INVALID = True, False
-
 
 class AddIndexOnline(AddIndexConcurrently):
     """CREATE INDEX CONCURRENTLY on PostgreSQL, where a plain one would have all who write wait until it is there; on
@@ -18,10 +16,10 @@ class AddIndexOnline(AddIndexConcurrently):
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         if schema_editor.connection.vendor == "postgresql":
-            state = self._state(schema_editor)
-            if state is INVALID:
+            valid = self._valid(schema_editor)
+            if valid is False:
                 schema_editor.execute(f"DROP INDEX CONCURRENTLY {schema_editor.quote_name(self.index.name)}")
-            if state is not VALID:
+            if not valid:
                 super().database_forwards(app_label, schema_editor, from_state, to_state)
         else:
             AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
@@ -32,8 +30,8 @@ class AddIndexOnline(AddIndexConcurrently):
         else:
             AddIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
 
-    def _state(self, schema_editor: Any) -> bool | None:
-        """VALID, INVALID, or None when there is no such index."""
+    def _valid(self, schema_editor: Any) -> bool | None:
+        """None when there is no such index."""
         with schema_editor.connection.cursor() as cursor:
             cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [self.index.name])
             row = cursor.fetchone()

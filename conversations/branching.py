@@ -19,6 +19,7 @@ from chatproject.problems import Problem
 from conversations import edits, leases, lookup
 from conversations.content import images_in
 from conversations.models import Conversation, Message, Role
+from conversations.rows import key
 from providers.base import ChatMessage
 
 MAX_COPIED = 10_000
@@ -155,8 +156,7 @@ def copy_messages(ids: list[UUID], into: Conversation, before: UUID) -> None:
         f" SELECT %s, %s, id, '', '', '', {own} FROM {table} WHERE id = %s"
     )
     rows = [
-        [Message._meta.pk.get_db_prep_value(id_, connection) for id_ in (new, into.pk, old)]
-        for new, old in zip(ids_before(before, len(ids)), ids, strict=True)
+        [key(id_) for id_ in (new, into.pk, old)] for new, old in zip(ids_before(before, len(ids)), ids, strict=True)
     ]
     with connection.cursor() as cursor:
         for start in range(0, len(rows), BATCH):

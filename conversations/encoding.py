@@ -16,6 +16,7 @@ REASONING = "message.reasoning"
 COMPLETED = "message.completed"
 FAILED = "message.failed"
 
+ENCODER = NinjaJSONEncoder()
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 PING = b": ping\n\n"
@@ -90,5 +91,5 @@ def plain(message: Message) -> dict[str, object]:
         "sentry_event_id": message.sentry_event_id or None,
         "superseded_by": message.superseded_by and str(message.superseded_by),
         "copied_from": message.copied_from and str(message.copied_from),
-        "created_at": NinjaJSONEncoder().default(message.created_at),
+        "created_at": ENCODER.default(message.created_at),
     }

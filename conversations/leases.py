@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from chatproject.apikeys import ledger
 from chatproject.problems import Problem
-from conversations import lookup
+from conversations import lookup, rows
 from conversations.models import Message, Status
 
 LEASE = timedelta(seconds=15)
@@ -60,9 +60,9 @@ def keep_alive(live: Collection[UUID], texts: dict[UUID, str], metered: Collecti
 
     Of the turns of `metered`, stored or not, the lease in the ledger is extended as well.
     """
-    running = Message.objects.filter(status=Status.STREAMING)
+    running = Message.objects.filter(status=Status.STREAMING, pk__in=live)
     with transaction.atomic():
-        running.filter(pk__in=live).update(lease_until=timezone.now() + LEASE)
+        running.update(lease_until=timezone.now() + LEASE)
         save(texts)
         if metered:
             ledger.keep_alive(metered)
@@ -72,11 +72,10 @@ def save(texts: dict[UUID, str]) -> None:
     """Of the turns that still run. One statement, prepared once: each stream comes by here every second."""
     if not texts:
         return
-    id_of = Message._meta.pk.get_db_prep_value
     # Sorted: in the order in which others lock them.
-    rows = [(text, id_of(message_id, connection)) for message_id, text in sorted(texts.items())]
+    saved = [(text, rows.key(message_id)) for message_id, text in sorted(texts.items())]
     with connection.cursor() as cursor:
-        cursor.executemany(SAVE, rows)
+        cursor.executemany(SAVE, saved)
 
 
 def dead_turns() -> QuerySet[Message]:

@@ -7,12 +7,15 @@ expression, a signal or the ids that the database gives, asks the ORM.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Model
+from django.db.models import Model, UUIDField
 
 FEW = 8
 """How many rows a statement of ours stores at most: each number of them has its own."""
+
+ID: "UUIDField[UUID, UUID]" = UUIDField()
 
 
 class Statement(NamedTuple):
@@ -20,6 +23,11 @@ class Statement(NamedTuple):
     """The same for SQLite and PostgreSQL."""
     fields: Sequence[Any]
     """Of the model, in the order of the parameters."""
+
+
+def key(id_: UUID) -> Any:
+    """An id of a row as a parameter of a statement of our own."""
+    return ID.get_db_prep_value(id_, connections[DEFAULT_DB_ALIAS])
 
 
 def insert(rows: Sequence[Model]) -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from conversations import lookup
+from conversations import lookup, rows
 from conversations.models import Conversation, Message
 
 CONVERSATIONS = Conversation._meta.db_table
@@ -40,7 +40,7 @@ def take(owner: User, conversation_id: UUID, *, title: str, messages: int) -> tu
     To be called in the transaction that begins the turn. Raises Problem `conversation_not_found`, as for somebody
     else's or a deleted one.
     """
-    found = list(Conversation.objects.raw(TAKE, [title, messages, _now(), _id(conversation_id), owner.pk]))
+    found = list(Conversation.objects.raw(TAKE, [title, messages, _now(), rows.key(conversation_id), owner.pk]))
     if not found:
         raise lookup.no_conversation()
     return found[0], bool(vars(found[0])["answering"])
@@ -52,12 +52,8 @@ def give_back(conversation_id: UUID, *, tokens: int | None, failed: bool, cost_u
     To be called in the transaction that ends the turn. Locks the conversation; does nothing when it is gone.
     """
     with connection.cursor() as cursor:
-        cursor.execute(GIVE_BACK, [tokens or 0, int(failed), cost_usd, _now(), _id(conversation_id)])
+        cursor.execute(GIVE_BACK, [tokens or 0, int(failed), cost_usd, _now(), rows.key(conversation_id)])
 
 
 def _now() -> Any:
     return connection.ops.adapt_datetimefield_value(timezone.now())
-
-
-def _id(conversation_id: UUID) -> Any:
-    return Conversation._meta.pk.get_db_prep_value(conversation_id, connection)

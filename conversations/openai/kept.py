@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from conversations import leases, store
+from conversations import leases, rows, store
 from conversations.content import split
 from conversations.models import Conversation, Message, Role
 from conversations.openai.messages import invalid, without_blanks
@@ -37,12 +37,12 @@ def start_turn(prompt: Prompt) -> Begun:
             metadata=prompt.metadata,
             message_count=len(rest) + 1,
         )
-        conversation.save(force_insert=True)
+        rows.insert([conversation])
         reserved = prompt.reserve()
         answer = prompt.answer(conversation)
         answer.lease_until = timezone.now() + leases.LEASE
         common = {"conversation": conversation, "request_id": prompt.request_id, "trace_id": prompt.trace_id}
-        Message.objects.bulk_create([*rows(rest, prompt, common), answer])
+        rows.insert([*messages_of(rest, prompt, common), answer])
     return Begun(answer, reserved)
 
 
@@ -57,7 +57,7 @@ def title_of(messages: list[ChatMessage]) -> str:
     return store.title_from(next(texts, ""))
 
 
-def rows(messages: list[ChatMessage], prompt: Prompt, common: dict[str, Any]) -> Iterator[Message]:
+def messages_of(messages: list[ChatMessage], prompt: Prompt, common: dict[str, Any]) -> Iterator[Message]:
     for id_, message in zip(prompt.row_ids, messages, strict=False):
         text, parts = split(without_blanks(message["content"]))
         calls = message.get("tool_calls")

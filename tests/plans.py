@@ -50,10 +50,9 @@ def sqlite_scans(statement: Statement) -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.params)
         details = [row[3] for row in cursor.fetchall()]
-    limited = " LIMIT " in statement.sql
+    ends = " LIMIT " in statement.sql and (" WHERE " not in statement.sql or COMMON.search(statement.sql))
     for detail in details:
         verb, _, rest = detail.partition(" ")
-        ends = limited and (" WHERE " not in statement.sql or COMMON.search(statement.sql))
         if (
             verb == "SCAN"
             and not ends

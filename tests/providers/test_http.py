@@ -3,12 +3,8 @@
 import asyncio
 import gc
 import json
-import threading
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
 from django.test import override_settings
@@ -16,50 +12,34 @@ from django.test import override_settings
 from providers.checks import check_proxies
 from providers.http import LARGE, Connections, proxy_of
 from providers.registry import Provider
+from tests.fakes.loopback import Handler, Loopback
+from tests.providers.closing import run
 
-T = TypeVar("T")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-class Seen(BaseHTTPRequestHandler):
+class Seen(Handler):
     """Answers with what it was asked, and a cookie; a request for /elsewhere with a redirect."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.tell(self.read())
+
+    def do_GET(self) -> None:
+        self.tell(b"")
+
+    def tell(self, body: bytes) -> None:
         seen = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": len(body)}
-        answer = json.dumps(seen | {"port": self.client_address[1]}).encode()
-        self.send_response(307 if self.path == "/elsewhere" else 200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.send_header("Set-Cookie", "tracked=yes; Path=/")
-        self.send_header("Location", "/followed")
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_GET = do_POST
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Seen)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        told = json.dumps(seen | {"port": self.client_address[1]}).encode()
+        headers = {"Set-Cookie": "tracked=yes; Path=/", "Location": "/followed"}
+        self.answer(307 if self.path == "/elsewhere" else 200, headers, told)
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with serving() as url:
-        yield url
+    with Loopback(Seen) as server:
+        yield f"http://127.0.0.1:{server.port}"
 
 
 @pytest.fixture(autouse=True)
@@ -71,17 +51,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def connections(url: str, key: str = "secret") -> Connections:
     return Connections(Provider(name="fake", label="Fake", base_url=url, model="echo", api_key=key))
-
-
-def run(of: Connections, use: Callable[[Connections], Awaitable[T]]) -> T:
-    async def scene() -> T:
-        try:
-            async with asyncio.timeout(20):
-                return await use(of)
-        finally:
-            await of.close()
-
-    return asyncio.run(scene())
 
 
 async def post(of: Connections, path: str = "/chat/completions", body: bytes = b"{}") -> dict[str, object]:

@@ -2,10 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -18,26 +17,14 @@ from providers.registry import Provider as Row
 from tests.fakes.answers import CALLS, ECHO, PARTIAL, THOUGHT
 from tests.fakes.exchange import REQUEST_ID
 from tests.fakes.provider import Provider
+from tests.providers.closing import run
 
-T = TypeVar("T")
 HELLO: list[ChatMessage] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello there"}]
 
 
 @pytest.fixture
 def row(provider: Provider) -> Row:
     return Row(name="fake", label="Fake", base_url=provider.url, model="echo", api_key="fake-secret")
-
-
-def run(row: Row, use: Callable[[OpenAICompatible], Coroutine[Any, Any, T]]) -> T:
-    async def scene() -> T:
-        adapter = OpenAICompatible(row)
-        try:
-            async with asyncio.timeout(20):
-                return await use(adapter)
-        finally:
-            await adapter.close()
-
-    return asyncio.run(scene())
 
 
 def stream(row: Row, model: str = "echo", messages: list[ChatMessage] = HELLO, **parameters: Any) -> list[Delta]:
@@ -47,7 +34,7 @@ def stream(row: Row, model: str = "echo", messages: list[ChatMessage] = HELLO, *
         request = ChatRequest(model=model, messages=messages, **parameters)
         return [delta async for delta in adapter.stream(request)]
 
-    return run(row, use)
+    return run(OpenAICompatible(row), use)
 
 
 def text(deltas: list[Delta]) -> str:
@@ -71,7 +58,7 @@ def fails(row: Row, model: str) -> tuple[list[Delta], errors.ProviderError]:
             before.append(delta)  # noqa: PERF401 (a comprehension would lose them all)
 
     with pytest.raises(errors.ProviderError) as error:
-        run(row, use)
+        run(OpenAICompatible(row), use)
     return before, error.value
 
 
@@ -153,7 +140,7 @@ def test_it_hands_on_only_strings_that_every_database_takes(row: Row, model: str
             async for delta in adapter.stream(ChatRequest(model=model, messages=HELLO)):
                 received.append(delta)  # noqa: PERF401 (a comprehension would lose them all)
 
-    run(row, use)
+    run(OpenAICompatible(row), use)
     assert text(received).startswith(PARTIAL)
     for value in [value for d in received for value in (d.text, d.model, d.finish_reason) if value is not None]:
         assert isinstance(value, str)
@@ -343,7 +330,7 @@ def test_it_waits_as_long_as_its_caller_does(row: Row, provider: Provider, model
         assert tokens == (3 if model == "hang-mid-stream" else 0)
         assert await asyncio.to_thread(provider.last.hung_up.wait, 5)
 
-    run(row, use)
+    run(OpenAICompatible(row), use)
 
 
 @pytest.mark.parametrize("model", ["slow-headers", "comments-only"])
@@ -354,7 +341,7 @@ def test_an_answer_that_comes_late_is_one(row: Row, provider: Provider, model: s
         provider.release()
         return text(await asked)
 
-    assert run(row, use)
+    assert run(OpenAICompatible(row), use)
 
 
 async def drain(adapter: OpenAICompatible, model: str) -> list[Delta]:
@@ -428,7 +415,7 @@ def test_one_connection_serves_one_turn_after_the_other(row: Row, provider: Prov
         for _ in range(5):
             await drain(adapter, "echo")
 
-    run(row, use)
+    run(OpenAICompatible(row), use)
     assert provider.connections == 1
 
 
@@ -448,7 +435,7 @@ def test_closing_the_stream_hangs_up_on_the_provider(row: Row, provider: Provide
                 break
         assert await asyncio.to_thread(provider.last.hung_up.wait, 5)
 
-    run(row, use)
+    run(OpenAICompatible(row), use)
 
 
 def test_cancelling_the_stream_hangs_up_on_the_provider(row: Row, provider: Provider) -> None:
@@ -466,20 +453,20 @@ def test_cancelling_the_stream_hangs_up_on_the_provider(row: Row, provider: Prov
             await task
         assert await asyncio.to_thread(provider.last.hung_up.wait, 5)
 
-    run(row, use)
+    run(OpenAICompatible(row), use)
 
 
 def test_it_lists_the_models(row: Row) -> None:
-    assert "echo" in run(row, lambda adapter: adapter.list_models())
+    assert "echo" in run(OpenAICompatible(row), lambda adapter: adapter.list_models())
 
 
 def test_a_list_that_does_not_come_is_a_timeout(row: Row, provider: Provider) -> None:
     provider.holds_models = True
     with pytest.raises(errors.Timeout):
-        run(replace(row, timeouts=Timeouts(first_token=0.2)), lambda adapter: adapter.list_models())
+        run(OpenAICompatible(replace(row, timeouts=Timeouts(first_token=0.2))), lambda adapter: adapter.list_models())
 
 
 def test_it_translates_the_failure_of_a_list_too(row: Row, dying_provider: Provider) -> None:
     dying_provider.kill()
     with pytest.raises(errors.Unreachable):
-        run(replace(row, base_url=dying_provider.url), lambda adapter: adapter.list_models())
+        run(OpenAICompatible(replace(row, base_url=dying_provider.url)), lambda adapter: adapter.list_models())

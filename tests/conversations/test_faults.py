@@ -18,7 +18,6 @@ from tests.fakes.ingest import Ingest
 from tests.fakes.ports import free_port
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
-from tests.fakes.waiting import poll
 
 TABLE = read_table()
 QUICK = {
@@ -100,8 +99,8 @@ def outcome(server: Server, ingest: Ingest, fault: str, streamed: bool) -> Row:
     status = ending(response.text)["status"] if streamed and "message.failed" in response.text else response.status_code
     asked, answer = client.messages(conversation)
     assert (asked["content"], asked["status"]) == ("hello", "completed"), "whatever happens"
-    poll(lambda: [t for t in ingest.items("transaction") if t["tags"].get("request_id") == name], 10, "transaction")
-    events = [event for event in ingest.items("event") if event["tags"].get("request_id") == name]
+    ingest.wait_request(name)
+    events = ingest.of_request(name, "event")
     client.close()
     return Row(
         attempts=len(attempts(server, answer["id"])),

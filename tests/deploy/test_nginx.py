@@ -54,6 +54,7 @@ class Steps(Loopback):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")  # an answer without a length ends with its connection
                 self.end_headers()
                 if self.path == "/health":
                     return

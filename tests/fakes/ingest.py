@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.fakes.loopback import Handler, Loopback
+from tests.fakes.waiting import poll
 
 KEY = "5e17ca11ed0f00d5e17ca11ed0f00d00"
 """The public key in the DSN: 32 hex digits, as Sentry's are, so that a test can look for it where it must not be."""
@@ -51,6 +53,10 @@ class Ingest(Loopback):
         super().__exit__(kind, exc, tb)
 
     @property
+    def url(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
     def dsn(self) -> str:
         return f"{self._scheme}://{KEY}@127.0.0.1:{self.port}/1"
 
@@ -77,6 +83,19 @@ class Ingest(Loopback):
                 )
             time.sleep(0.01)
         return found
+
+    def of_request(self, request_id: str, kind: str) -> list[dict[str, Any]]:
+        """The payloads of the items of type `kind` that the request caused so far."""
+        return [item for item in self.items(kind) if item.get("tags", {}).get("request_id") == request_id]
+
+    def wait_request(self, request_id: str, seconds: float = 10) -> None:
+        """Waits for the request's transaction and, if that failed, for its event: another thread sends it, and so it
+        may come after. AssertionError after `seconds`.
+        """
+        poll(lambda: self.of_request(request_id, "transaction"), seconds, "transaction")
+        statuses = [item["contexts"]["trace"].get("status") for item in self.of_request(request_id, "transaction")]
+        if "internal_error" in statuses:
+            poll(lambda: self.of_request(request_id, "event"), seconds, "event")
 
     def clear(self) -> None:
         """Forgets what has come so far."""
@@ -123,7 +142,7 @@ def _handler(ingest: Ingest) -> type[Handler]:
             # The SDK would take brotli were it installed; it is none of our requirements.
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            known = self.path == PATH and f"sentry_key={KEY}" in self.headers.get("X-Sentry-Auth", "")
+            known = urlsplit(self.path).path == PATH and f"sentry_key={KEY}" in self.headers.get("X-Sentry-Auth", "")
             answer = ingest.take(body) if known else Answer(404, body=b'{"detail":"unknown project or key"}')
             if answer is None:
                 self.close_connection = True

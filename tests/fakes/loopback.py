@@ -29,6 +29,10 @@ class Loopback:
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Keeps connections, as Sentry does; what is sent without `answer` needs a length, or to close the connection."""
+
+    protocol_version = "HTTP/1.1"
+
     def read(self) -> bytes:
         """The request's body."""
         return self.rfile.read(int(self.headers["Content-Length"]))

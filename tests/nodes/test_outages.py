@@ -9,6 +9,11 @@ from tests.nodes.audit import assert_nothing_lost, wait_for_ends
 from tests.nodes.cluster import Cluster
 from tests.nodes.load import Load
 
+NOTICED = 0.5
+"""Seconds in which nginx has read that the connections of a node that died are closed. What it has sent on one of them
+until then is in flight too, and a POST that was sent is not sent again.
+"""
+
 
 def test_a_node_that_is_killed_costs_what_it_had_in_flight(cluster: Cluster, provider: Provider) -> None:
     with Load(cluster.url, cluster.key) as load:
@@ -19,9 +24,10 @@ def test_a_node_that_is_killed_costs_what_it_had_in_flight(cluster: Cluster, pro
         cluster.one.start()
         load.go_on()
     wait_for_ends(cluster.db)
-    assert [outcome for outcome in load.failures if outcome.began > killed] == []
-    in_flight = [outcome for outcome in load.turns if outcome.began <= killed < outcome.ended]
-    assert 0 < len(load.failures) < len(in_flight), "the other node's went on"
+    assert [outcome for outcome in load.failures if outcome.began > killed + NOTICED] == []
+    in_flight = [outcome for outcome in load.turns if outcome.began <= killed + NOTICED and killed < outcome.ended]
+    assert load.failures
+    assert [outcome for outcome in in_flight if not outcome.error], "the other node's went on"
     assert_nothing_lost(cluster.db, load.turns)
 
 

@@ -21,8 +21,6 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 class Seen(Handler):
     """Answers with what it was asked, and a cookie; a request for /elsewhere with a redirect."""
 
-    protocol_version = "HTTP/1.1"
-
     def do_POST(self) -> None:
         self.tell(self.read())
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from conversations.models import MessageAttempt, Outcome, Status
 from conversations.turn import Turn
 from providers import errors
 from providers.pricing import cost_usd
+from providers.registry import Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             "model": privacy.name(request.model),
             "fallback_model": provider.fallback_model,
             "has_key": bool(provider.api_key),
-            "timeouts_s": asdict(provider.timeouts),
+            "timeouts_s": seconds(provider.timeouts),
         },
         "attempts": {
             str(attempt.number): summary(attempt) | {"model": privacy.name(attempt.model)}
@@ -66,6 +68,11 @@ def details(turn: Turn) -> dict[str, dict[str, Any]]:
             if attempt.outcome
         },
     }
+
+
+@cache
+def seconds(timeouts: Timeouts) -> dict[str, float]:
+    return asdict(timeouts)
 
 
 def conversation_of(turn: Turn) -> dict[str, dict[str, Any]]:

@@ -1,17 +1,18 @@
-"""Readies our transactions for JSON without the SDK's serializer.
+"""JSON for Sentry: of our transactions without the SDK's serializer, and of everything without Python's own encoder.
 
-The SDK walks every value of an event in Python, in search of what JSON does not know. A turn's transaction holds
-nothing of that kind but four sorts of times, and the walk was a quarter of what tracing it cost. An event that has
-something else after all goes the SDK's way, as do errors.
+The SDK walks every value of an event in Python, in search of what JSON does not know, and then encodes what it has
+found. A turn's transaction holds nothing of that kind but times, which pydantic's encoder knows; the two together were
+a third of what tracing it cost. What it cannot encode goes the SDK's way after all, as do errors.
 """
 
-import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
+from pydantic_core import to_json
 from sentry_sdk import client
-from sentry_sdk.utils import format_timestamp
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.serializer import serialize as sdks_serialize
+from sentry_sdk.utils import json_dumps
 
 Json = dict[str, Any]
 
@@ -23,35 +24,25 @@ def install() -> None:
 
 def in_front_of(sdks: Callable[..., Any]) -> Callable[..., Any]:
     def serialize(event: Json, **options: Any) -> Any:
-        if event.get("type") == "transaction":
-            plain = with_plain_times(event)
-            if is_json(plain):
-                return plain
+        # One that has lost spans, for there were too many, has a note of that in their place.
+        if event.get("type") == "transaction" and isinstance(event.get("spans"), list):
+            return event
         return sdks(event, **options)
 
     return serialize
 
 
-def with_plain_times(transaction: Json) -> Json:
-    spans = transaction.get("spans")
-    if isinstance(spans, list):
-        transaction = {**transaction, "spans": [plain_times(span) for span in spans]}
-    return plain_times(transaction)
+def encode(envelope: Envelope) -> bytes:
+    """The envelope as it travels."""
+    for item in envelope.items:
+        payload = item.payload
+        if payload.bytes is None and payload.json is not None:
+            payload.bytes = as_json(payload.json)
+    return envelope.serialize()
 
 
-def plain_times(part: Json) -> Json:
-    times = {
-        name: format_timestamp(part[name])
-        for name in ("start_timestamp", "timestamp")
-        if isinstance(part.get(name), datetime)
-    }
-    return {**part, **times}
-
-
-def is_json(event: Json) -> bool:
-    """Whether the SDK's transport will be able to write it."""
+def as_json(value: Any) -> bytes:
     try:
-        json.dumps(event, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+        return to_json(value, inf_nan_mode="null")
+    except ValueError:  # an object of the SDK's, or of nobody knows whom; one that holds itself; half a character
+        return json_dumps(sdks_serialize(value))

@@ -9,44 +9,26 @@ import asyncio
 import gzip
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NamedTuple
 
-import aiohttp
 import sentry_sdk
 from sentry_sdk.consts import EndpointType
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport
 from sentry_sdk.utils import capture_internal_exception
 
-from chatproject import bodies
+from chatproject.observability.posting import Poster
+from chatproject.observability.serializer import encode
 
 SENDERS = 8
 """Envelopes under way at once."""
-
-READ = 10_000
-"""Bytes of an answer: the SDK looks at its status and its headers."""
-
-NETWORK = (aiohttp.ClientError, OSError)
-"""What failed if one of these is raised; TimeoutError is an OSError."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What the SDK reads of one."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
 
 
 class Sending(NamedTuple):
     """What sends in a worker's loop."""
 
     loop: asyncio.AbstractEventLoop
-    session: aiohttp.ClientSession
     queue: asyncio.Queue[Envelope]
     tasks: list[asyncio.Task[None]]
 
@@ -64,20 +46,15 @@ class LoopTransport(HttpTransport):
         self._sending: Sending | None = None
 
     def attach(self) -> None:
-        """From now on the running loop sends. A SOCKS proxy is left to the SDK."""
-        proxy = self._resolve_proxy()
-        if proxy and proxy.startswith("socks"):
+        """From now on the running loop sends. What goes through a proxy is left to the SDK."""
+        if self._resolve_proxy():
             return
         loop = asyncio.get_running_loop()
         queue = asyncio.Queue[Envelope](self.options["transport_queue_size"])
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=SENDERS, ssl=self._get_httpcore_pool_options()["ssl_context"]),
-            timeout=aiohttp.ClientTimeout(total=self.TIMEOUT),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy,
-        )
-        tasks = [loop.create_task(self._send_all(queue, session)) for _ in range(SENDERS)]
-        self._sending = Sending(loop, session, queue, tasks)
+        url, tls = self._auth.get_api_url(EndpointType.ENVELOPE), self._get_httpcore_pool_options()["ssl_context"]
+        posters = [Poster(url, tls, self.TIMEOUT) for _ in range(SENDERS)]
+        tasks = [loop.create_task(self._send_all(queue, poster)) for poster in posters]
+        self._sending = Sending(loop, queue, tasks)
 
     async def detach(self) -> None:
         """What is not sent yet is given to the SDK's thread; after a SIGINT the end of the process waits for that."""
@@ -89,7 +66,6 @@ class LoopTransport(HttpTransport):
         await asyncio.gather(*sending.tasks, return_exceptions=True)
         while not sending.queue.empty():
             super().capture_envelope(sending.queue.get_nowait())
-        await sending.session.close()
 
     def capture_envelope(self, envelope: Envelope) -> None:
         sending = self._sending
@@ -128,34 +104,40 @@ class LoopTransport(HttpTransport):
             for item in envelope.items:
                 self.record_lost_event("queue_overflow", item=item)
 
+    def _get_header_value(self, response: Any, header: str) -> str | None:
+        """The SDK writes `Retry-After`, and expects a mapping that does not mind."""
+        value: str | None = response.headers.get(header.lower())
+        return value
+
     def _serialize_envelope(self, envelope: Envelope) -> tuple[str, BytesIO]:
         """In one go: the SDK writes into a GzipFile piece by piece, which takes twice as long."""
-        return "gzip", BytesIO(gzip.compress(envelope.serialize(), self._compression_level, mtime=0))
+        return "gzip", BytesIO(gzip.compress(encode(envelope), self._compression_level, mtime=0))
 
-    async def _send_all(self, queue: asyncio.Queue[Envelope], session: aiohttp.ClientSession) -> None:
-        while True:
-            envelope = await queue.get()
-            try:
-                await self._send(envelope, session)
-            except asyncio.CancelledError:
-                super().capture_envelope(envelope)
-                raise
-            except Exception:  # as in the SDK's thread
-                capture_internal_exception(sys.exc_info())
-            finally:
-                queue.task_done()
+    async def _send_all(self, queue: asyncio.Queue[Envelope], poster: Poster) -> None:
+        try:
+            while True:
+                envelope = await queue.get()
+                try:
+                    await self._send(envelope, poster)
+                except asyncio.CancelledError:
+                    super().capture_envelope(envelope)
+                    raise
+                except Exception:  # as in the SDK's thread
+                    capture_internal_exception(sys.exc_info())
+                finally:
+                    queue.task_done()
+        finally:
+            poster.close()
 
-    async def _send(self, envelope: Envelope, session: aiohttp.ClientSession) -> None:
+    async def _send(self, envelope: Envelope, poster: Poster) -> None:
         prepared = self._prepare_envelope(envelope)
         if prepared is None:
             return
         envelope, body, headers = prepared
         self._update_headers(headers)
-        url = self._auth.get_api_url(EndpointType.ENVELOPE)
         try:
-            async with session.post(url, data=body.getvalue(), headers=headers, allow_redirects=False) as got:
-                response: Any = Response(got.status, got.headers, await bodies.read(got.content, READ))
-        except NETWORK:
+            response: Any = await poster.post(headers, body.getvalue())
+        except OSError:
             self._handle_request_error(envelope=envelope)
             raise
         self._handle_response(response=response, envelope=envelope)

@@ -11,7 +11,6 @@ from tests.fakes.client import Client, assert_problem
 from tests.fakes.ingest import Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
-from tests.fakes.waiting import poll
 
 Payload = dict[str, Any]
 
@@ -21,22 +20,17 @@ def request_id() -> dict[str, str]:
     return {"X-Request-ID": f"test-{secrets.token_hex(8)}"}
 
 
-def of(ingest: Ingest, kind: str, header: dict[str, str]) -> list[Payload]:
-    """The items of type `kind` that the request caused so far."""
-    return [item for item in ingest.items(kind) if item["tags"].get("request_id") == header["X-Request-ID"]]
-
-
 def transaction(ingest: Ingest, header: dict[str, str]) -> Payload:
-    """The request's transaction. It is the last that a request sends, so that the events are here as well."""
-    found = poll(lambda: of(ingest, "transaction", header), 10, "transaction")
-    assert len(found) == 1
-    return dict(found[0])
+    """The request's transaction, once all that it sends is here."""
+    ingest.wait_request(header["X-Request-ID"])
+    [found] = ingest.of_request(header["X-Request-ID"], "transaction")
+    return found
 
 
 def events(ingest: Ingest, header: dict[str, str]) -> list[Payload]:
     """All the events of a request that has ended."""
-    transaction(ingest, header)
-    return of(ingest, "event", header)
+    ingest.wait_request(header["X-Request-ID"])
+    return ingest.of_request(header["X-Request-ID"], "event")
 
 
 def mechanism(event: Payload) -> Payload:
@@ -209,7 +203,8 @@ def test_a_failure_right_before_the_shutdown_still_arrives(start_server: StartSe
     problem = post(client, header, client.conversation()["id"], model="status-500").json()
     client.close()  # gunicorn would wait for an idle connection
     server.terminate()
-    assert [event["event_id"] for event in of(ingest, "event", header)] == [problem["sentry_event_id"]]
+    [event] = ingest.of_request(header["X-Request-ID"], "event")
+    assert event["event_id"] == problem["sentry_event_id"]
 
 
 def test_without_a_dsn_nothing_is_promised(start_server: StartServer) -> None:

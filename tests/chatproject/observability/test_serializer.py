@@ -1,17 +1,20 @@
-"""A transaction leaves as the SDK's own serializer would have written it."""
+"""What leaves for Sentry is what the SDK's own serializer and encoder would have made of it."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sentry_sdk import client as sdk
+from sentry_sdk.envelope import Envelope
 from sentry_sdk.serializer import serialize as sdks
+from sentry_sdk.utils import AnnotatedValue
 
-from chatproject.observability.serializer import in_front_of
+from chatproject.observability.serializer import as_json, encode, in_front_of
 from tests.chatproject.observability.test_sentry import python
-from tests.fakes.ingest import Ingest
+from tests.fakes.ingest import Ingest, parse
 
-NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 12, 30, 0, 123_456, tzinfo=UTC)
 Json = dict[str, Any]
 
 
@@ -35,22 +38,33 @@ def serialize(walked: list[Json]) -> Any:
     return in_front_of(spy)
 
 
-def test_a_plain_transaction_is_written_as_the_sdk_would(serialize: Any, walked: list[Json]) -> None:
-    assert serialize(transaction(tags={"a": "ä"})) == sdks(transaction(tags={"a": "ä"}))
+def test_a_transaction_is_not_walked_and_leaves_as_the_sdk_would_write_it(serialize: Any, walked: list[Json]) -> None:
+    event = transaction(tags={"a": "ä"}, contexts={"cost": 1e-7, "when": NOW})
+    assert json.loads(as_json(serialize(event))) == sdks(event)
     assert walked == []
 
 
-@pytest.mark.parametrize("odd", [object(), float("nan"), {1, 2}, b"bytes", NOW])
-def test_one_with_odd_values_goes_the_sdks_way(serialize: Any, walked: list[Json], odd: Any) -> None:
+@pytest.mark.parametrize(
+    "odd", [object(), "half \ud83d a pair", b"\xff", AnnotatedValue("[Filtered]", {"rem": [["!"]]})]
+)
+def test_what_the_encoder_cannot_take_goes_the_sdks_way(serialize: Any, odd: Any) -> None:
     event = transaction(contexts={"odd": {"value": odd}})
-    assert serialize(event) == sdks(event)
-    assert walked == [event]
+    assert json.loads(as_json(serialize(event))) == sdks(event)
 
 
-def test_one_that_holds_itself_goes_the_sdks_way(serialize: Any, walked: list[Json]) -> None:
+def test_no_number_leaves_that_is_none_in_json() -> None:
+    assert json.loads(as_json({"odd": [float("nan"), float("inf"), 1.5]})) == {"odd": [None, None, 1.5]}
+
+
+def test_one_that_holds_itself_leaves_all_the_same(serialize: Any) -> None:
     event = transaction()
     event["contexts"] = {"self": event}
-    serialize(event)
+    assert json.loads(as_json(serialize(event)))["type"] == "transaction"
+
+
+def test_one_that_has_lost_spans_says_so(serialize: Any, walked: list[Json]) -> None:
+    event = transaction(spans=AnnotatedValue(transaction()["spans"], {"len": 1_001}))
+    assert serialize(event)["_meta"] == {"spans": {"": {"len": 1_001}}}
     assert walked == [event]
 
 
@@ -58,6 +72,13 @@ def test_errors_go_the_sdks_way(serialize: Any, walked: list[Json]) -> None:
     event = {"timestamp": NOW, "exception": {"values": []}}
     serialize(event)
     assert walked == [event]
+
+
+def test_an_envelope_travels_with_all_its_items() -> None:
+    envelope = Envelope(headers={"event_id": "e"})
+    envelope.add_transaction(transaction())  # type: ignore[arg-type]
+    envelope.add_sessions({"aggregates": []})
+    assert parse(encode(envelope)) == [("transaction", sdks(transaction())), ("sessions", {"aggregates": []})]
 
 
 def test_the_sdk_still_calls_what_is_put_in_front_of_its_serializer(ingest: Ingest) -> None:

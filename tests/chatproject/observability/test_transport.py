@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.conftest import StartServer
 from tests.fakes.client import Client
 from tests.fakes.ingest import Answer, Ingest
 from tests.fakes.server import Server
+from tests.fakes.tls import serving
 from tests.fakes.waiting import poll
 
 COMMAND = """
@@ -128,6 +130,29 @@ def test_what_sentry_does_not_take_is_reported_as_lost(start_server: StartServer
     assert server.terminate() == 0
     lost = [entry for report in ingest.items("client_report") for entry in report["discarded_events"]]
     assert {"reason": "network_error", "category": "transaction", "quantity": 1} in lost
+
+
+def test_over_tls_the_loop_trusts_whom_the_sdk_would_trust(start_server: StartServer, self_signed: Path) -> None:
+    with Ingest(tls=serving(self_signed)) as ingest:
+        turns(start_server(SENTRY_DSN=ingest.dsn, SSL_CERT_FILE=str(self_signed)), 3)
+        ingest.wait("transaction", 3)
+
+
+def test_it_tells_nothing_to_one_with_a_certificate_of_nobody(start_server: StartServer, self_signed: Path) -> None:
+    with Ingest(tls=serving(self_signed)) as ingest:
+        server = start_server(SENTRY_DSN=ingest.dsn)
+        turns(server, 1)
+        assert server.terminate() == 0
+        assert ingest.raw == []
+
+
+def test_what_goes_through_a_proxy_is_left_to_the_sdk(start_server: StartServer, ingest: Ingest) -> None:
+    """The proxy is the ingest endpoint itself, which is asked for an address of another host."""
+    server = start_server(
+        SENTRY_DSN=ingest.dsn.replace("127.0.0.1", "sentry.invalid"), HTTP_PROXY=ingest.url, NO_PROXY="127.0.0.1"
+    )
+    turns(server, 1)
+    ingest.wait("transaction")
 
 
 def test_a_command_sends_by_the_sdks_thread(ingest: Ingest) -> None:

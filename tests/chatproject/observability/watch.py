@@ -15,7 +15,6 @@ from tests.fakes.bugsink import Bugsink
 from tests.fakes.client import Client
 from tests.fakes.ingest import Ingest
 from tests.fakes.normaliser import complaints
-from tests.fakes.waiting import poll
 
 Json = dict[str, Any]
 Header = dict[str, str]
@@ -68,14 +67,15 @@ class Watch:
         return Watch(ingest, self._bugsink)
 
     def of(self, header: Header) -> Seen:
-        """What came of a traced request, once its transaction has: that is the last it sends."""
-        poll(lambda: self._items("transaction", header), 10, "transaction")
+        """What came of a traced request, once it has told of its end."""
+        self.ingest.wait_request(header["X-Request-ID"])
         return self.so_far(header)
 
     def so_far(self, header: Header) -> Seen:
         strays = [event for event in self.ingest.items("event") if "request_id" not in event.get("tags", {})]
         assert strays == [], "of no request, and so missed by the count below"
-        seen = Seen(self._items("event", header), self._items("transaction", header))
+        name = header["X-Request-ID"]
+        seen = Seen(self.ingest.of_request(name, "event"), self.ingest.of_request(name, "transaction"))
         self.judge(seen.events, seen.transactions)
         return seen
 
@@ -86,10 +86,6 @@ class Watch:
             for event in events:
                 self._bugsink.send(event)
                 is_stored(self._bugsink, event)
-
-    def _items(self, kind: str, header: Header) -> list[Json]:
-        name = header["X-Request-ID"]
-        return [item for item in self.ingest.items(kind) if item.get("tags", {}).get("request_id") == name]
 
 
 def is_stored(bugsink: Bugsink, event: Json) -> None:

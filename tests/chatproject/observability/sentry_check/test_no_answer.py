@@ -1,9 +1,6 @@
 """sentry_check where no Sentry answers at all."""
 
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +11,7 @@ import pytest
 from tests.chatproject.observability.sentry_check.command import Check, fates
 from tests.fakes.ingest import KEY, Ingest
 from tests.fakes.ports import free_port
-
-
-@pytest.fixture(scope="session")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and its key, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    request = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"]
-    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"]
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([*request, *curve, *names, "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
-
-
-def serving(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+from tests.fakes.tls import serving
 
 
 @contextmanager

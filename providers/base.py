@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, NamedTuple, NotRequired, Protocol, TypedDict
 
 EXTRA = "extra_content"
 
@@ -81,8 +81,7 @@ class ToolCallDelta:
     """Its `extra_content`; comes once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """A piece of an answer. Each field is set when the provider sent it, in any order and number of deltas."""
 
     text: str = ""

@@ -25,7 +25,7 @@ class SSEDecoder:
         self._data: list[bytes] = []
         self._error = False
         self._size = 0
-        """Bytes since the last event."""
+        """Bytes since the last event, but for those of its chunk."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Raises EventTooLong."""
@@ -35,7 +35,7 @@ class SSEDecoder:
         if b"\n" not in chunk and b"\r" not in chunk and not (self._line and self._line[-1].endswith(b"\r")):
             self._line.append(chunk)
             return []
-        buffer = b"".join((*self._line, chunk))
+        buffer = b"".join((*self._line, chunk)) if self._line else chunk
         if b"\r" in buffer:
             # A lone CR may be the first half of a CRLF that was cut in two: it waits for the next chunk.
             held = b"\r" if buffer.endswith(b"\r") else b""
@@ -57,7 +57,7 @@ class SSEDecoder:
                     events.append(ErrorData(data) if self._error else data)
                     self._data.clear()
                 self._error = False
-                self._size = sum(map(len, self._line))
+                self._size = 0
         return events
 
     def close(self) -> list[bytes]:

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.conf import settings
-from ninja import Field, Schema
 from pydantic import (
     AfterValidator,
+    BaseModel,
     ConfigDict,
+    Field,
     JsonValue,
     StringConstraints,
     ValidationInfo,
@@ -77,7 +78,7 @@ AssistantId = Annotated[
 ]
 
 
-class Strict(Schema):
+class Strict(BaseModel):
     """A request body: a misspelt field is an error, not silence."""
 
     model_config = ConfigDict(extra="forbid")

@@ -25,7 +25,7 @@ async def create_assistant(request: ApiRequest, body: AssistantIn) -> Status[Any
     assistant is then."""
     ask = Ask(content="", stream=False, provider=body.provider, model=body.model)
     provider, model = turns.route(ask, None)
-    fields = {**body.dict(), "provider": provider.name, "model": model}
+    fields = {**body.model_dump(), "provider": provider.name, "model": model}
     return Status(201, await db.run(assistants.create_assistant, request.user, fields))
 
 
@@ -49,7 +49,7 @@ async def get_assistant(request: ApiRequest, assistant_id: UUID) -> Assistant:
 async def change_assistant(request: ApiRequest, assistant_id: UUID, body: AssistantPatch) -> Assistant:
     """Changes the fields that are sent; the conversations that started from it stay as they are. A new provider
     without a model takes its default model."""
-    changes = known(body.dict(exclude_unset=True))
+    changes = known(body.model_dump(exclude_unset=True))
     if "provider" in changes:
         changes.setdefault("model", routing.provider_named(changes["provider"]).model)
     return await db.run(assistants.change_assistant, request.user, assistant_id, changes)

@@ -33,5 +33,5 @@ async def chat_with_provider(request: ApiRequest, provider: str, body: ProviderC
 
 async def chat_turn(request: ApiRequest, body: ProviderChatIn, provider: str | None) -> HttpResponseBase:
     ask = ask_of(body, body.message, provider)
-    new = known(body.dict(include={"system_prompt", "metadata", "assistant_id"}, exclude_unset=True))
+    new = known(body.model_dump(include={"system_prompt", "metadata", "assistant_id"}, exclude_unset=True))
     return await answer(request, ask, body.conversation_id, new, content_field="message")

@@ -30,7 +30,7 @@ Permanent = Annotated[bool, Field(description="Deletes it for good, also one tha
 )
 async def create_conversation(request: ApiRequest, body: ConversationIn) -> Status[Any]:
     """Creates an empty conversation."""
-    fields = known(body.dict(exclude_unset=True))
+    fields = known(body.model_dump(exclude_unset=True))
     ask = Ask(content="", stream=False, provider=fields.pop("provider", None), model=fields.pop("model", None))
     return Status(201, await db.run(edits.create_conversation, request.user, fields, partial(turns.route, ask)))
 
@@ -82,7 +82,7 @@ async def get_conversation(request: ApiRequest, conversation_id: UUID) -> Conver
 async def change_conversation(request: ApiRequest, conversation_id: UUID, body: ConversationPatch) -> Conversation:
     """Changes the fields that are sent. A new provider without a model takes its default model. A turn that runs in it
     goes on as it began."""
-    changes = known(body.dict(exclude_unset=True))
+    changes = known(body.model_dump(exclude_unset=True))
     if "provider" in changes:
         provider = routing.provider_named(changes["provider"])
         changes.setdefault("model", provider.model)

@@ -7,21 +7,20 @@ unit of work is a plain synchronous function that runs in a small pool of thread
 import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, InternalError, OperationalError, close_old_connections
 
 from chatproject.deadline import Deadline, limit_this_thread
+from chatproject.grouping import AWAY as AWAY
+from chatproject.grouping import Groups, with_its_connection
 from chatproject.observability import database
-
-AWAY = (OperationalError, InterfaceError, InternalError)
-"""What the database raises when it is not there; InternalError when it has become a read-only replica."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Submit = Callable[[Callable[[], Any]], "Future[Any]"]
 
 
 async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -31,9 +30,22 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     behind the back of whoever cleans up. The unit's own error is then the cancellation's cause. Raises
     OperationalError when the database keeps it longer than DATABASE_TIMEOUT, see deadline.py.
     """
+    return await _run(_submit, unit.__name__, partial(unit, *args, **kwargs))
+
+
+async def run_together(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for a short unit that many callers have at once: SQLite commits those that wait together, see
+    grouping.py. For PostgreSQL, which has many writers, it is `run`.
+    """
+    if not settings.ON_SQLITE:  # `connection.vendor` would make a connection object for each request
+        return await run(unit, *args, **kwargs)
+    return await _run(_groups().submit, unit.__name__, partial(unit, *args, **kwargs))
+
+
+async def _run(submit: Submit, name: str, work: Callable[[], T]) -> T:
     deadline = Deadline()
-    call = partial(contextvars.copy_context().run, _unit, unit.__name__, partial(unit, *args, **kwargs), deadline)
-    future = asyncio.get_running_loop().run_in_executor(_pool(), call)
+    call = partial(contextvars.copy_context().run, _unit, name, work, deadline)
+    future: asyncio.Future[T] = asyncio.wrap_future(submit(call))
     if settings.DATABASE_TIMEOUT:
         deadline.watch(future, settings.DATABASE_TIMEOUT)
     cancelled: asyncio.CancelledError | None = None
@@ -59,15 +71,20 @@ def _unit(name: str, work: Callable[[], T], deadline: Deadline) -> T:
     deadline.started()
     try:
         with database.unit(name):
-            close_old_connections()
-            try:
-                return work()
-            finally:
-                close_old_connections()
+            return work()
     finally:
         deadline.ended()
+
+
+def _submit(call: Callable[[], Any]) -> "Future[Any]":
+    return _pool().submit(lambda: with_its_connection(call))
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="db", initializer=limit_this_thread)
+
+
+@cache
+def _groups() -> Groups:
+    return Groups()

@@ -86,16 +86,18 @@ if PUBLIC_URL:
     PUBLIC_URL = http_url("PUBLIC_URL", PUBLIC_URL)
 
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
-DATABASE_THREADS = env.integer("DATABASE_THREADS", 8, 1, 64)
+ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+# SQLite has one writer at a time: more would only wait. The turns have a thread of their own, see grouping.py.
+DATABASE_THREADS = env.integer("DATABASE_THREADS", 2 if ON_SQLITE else 8, 1, 64)
 DATABASE_TIMEOUT = env.integer("DATABASE_TIMEOUT", 10, 0, 3600)
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+if ON_SQLITE:
     DATABASES["default"]["OPTIONS"] = {
         # IMMEDIATE: a writer waits for its turn at BEGIN instead of failing at its first write.
         "transaction_mode": "IMMEDIATE",
         "timeout": DATABASE_TIMEOUT or 86_400,
-        # Half a megabyte of pages for each connection, of which a worker has eight; the system keeps the file itself.
+        # Half a megabyte of pages for each connection; the system keeps the file itself.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-500;",
     }
 elif DATABASE_TIMEOUT:

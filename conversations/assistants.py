@@ -4,8 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError
 
+from chatproject import writing
 from chatproject.pagination import page
 from chatproject.problems import Problem
 from conversations.models import Assistant
@@ -43,7 +44,7 @@ def change_assistant(owner: User, assistant_id: UUID, changes: dict[str, Any]) -
 
 def save(assistant: Assistant, **how: Any) -> None:
     try:
-        with transaction.atomic():
+        with writing.atomic():
             assistant.save(**how)
     except IntegrityError:
         others = Assistant.objects.filter(owner=assistant.owner_id, name=assistant.name).exclude(pk=assistant.pk)

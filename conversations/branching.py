@@ -11,10 +11,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
+from chatproject import writing
 from chatproject.problems import Problem
 from conversations import edits, leases, lookup
 from conversations.content import images_in
@@ -92,7 +93,7 @@ def wrong(field: str, message: str) -> Problem:
     return Problem("invalid_request", f"{field}: {message}.", errors=[{"field": field, "message": message}])
 
 
-@transaction.atomic
+@writing.atomic()
 def fork_conversation(owner: User, conversation_id: UUID, message_id: UUID | None) -> Conversation:
     """A copy of the conversation up to the message, inclusive; None is all of it. Without answers that were made
     again, but for that one.

@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.utils import timezone
 
+from chatproject import writing
 from conversations import assistants
 from conversations.lookup import conversation_of, with_tags
 from conversations.models import Conversation, ConversationTag
@@ -17,7 +17,7 @@ Route = Callable[[Conversation | None], tuple[Provider, str]]
 """Chooses the provider and the model for a turn of this conversation; None is one yet to be made."""
 
 
-@transaction.atomic
+@writing.atomic()
 def create_conversation(owner: User, fields: Mapping[str, Any], route: Route) -> Conversation:
     """One without messages. `fields` are those of ConversationIn that its caller has sent, but for what `route` says.
 
@@ -46,7 +46,7 @@ def new_conversation(owner: User, fields: Mapping[str, Any], route: Route) -> tu
     return Conversation(owner=owner, provider=provider.name, model=model, **known), provider
 
 
-@transaction.atomic
+@writing.atomic()
 def change_conversation(owner: User, conversation_id: UUID, changes: Mapping[str, Any]) -> Conversation:
     """Changes these fields and no others: a turn that runs in it writes its own. Raises `conversation_not_found`."""
     fields = {name: value for name, value in changes.items() if name != "tags"}
@@ -65,7 +65,7 @@ def add_tags(conversation: Conversation, names: Iterable[str]) -> None:
     ConversationTag.objects.bulk_create(ConversationTag(conversation=conversation, name=name) for name in names)
 
 
-@transaction.atomic
+@writing.atomic()
 def delete_conversation(owner: User, conversation_id: UUID, *, permanent: bool = False) -> None:
     """Puts it away, until it is restored or purged, or deletes it for good, also when it was put away before. A turn
     that runs in it is ended by its worker, see leases.unwanted. Raises Problem `conversation_not_found`.
@@ -88,7 +88,7 @@ def restore_conversations(ids: Collection[UUID]) -> int:
     return Conversation.objects.filter(pk__in=ids, deleted_at__isnull=False).update(deleted_at=None)
 
 
-@transaction.atomic
+@writing.atomic()
 def delete_conversations(ids: Collection[UUID]) -> None:
     """Deletes them and their messages. A turn that runs in one is ended by its worker, which misses its message."""
     # Locked, so that a turn that starts meanwhile waits, and then finds nothing.

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from chatproject import writing
 from chatproject.observability import privacy
 from chatproject.observability.feedback import UserFeedback, send
 from chatproject.observability.limiter import Limiter
@@ -29,7 +30,7 @@ class Given:
     """False: it says the same again, as a client does that repeats its request."""
 
 
-@transaction.atomic
+@writing.atomic()
 def give(owner: User, conversation_id: UUID, message_id: UUID, rating: Rating, comment: str) -> Given:
     """Stores the owner's feedback on an answer, in place of an earlier one. A unit for chatproject.db.
 

@@ -13,9 +13,9 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.utils import timezone
 
+from chatproject import writing
 from chatproject.problems import Problem
 from conversations.models import IdempotentRequest, Message, Status
 
@@ -65,7 +65,7 @@ def claim(user: User, key: str, fingerprint: str) -> Claim | Before:
     """
     now = timezone.now()
     fresh = {"fingerprint": fingerprint, "lease_until": now + LEASE}
-    with transaction.atomic():
+    with writing.atomic():
         IdempotentRequest.objects.filter(user=user, key=key, created_at__lt=now - KEPT).delete()
         record, made = IdempotentRequest.objects.select_for_update().get_or_create(user=user, key=key, defaults=fresh)
         if made:
@@ -104,7 +104,8 @@ def tied(unit: Callable[P, T], message_id: UUID) -> Callable[P, T]:
 
     @wraps(unit)
     def begin(*args: P.args, **kwargs: P.kwargs) -> T:
-        with transaction.atomic():
+        claim.tied = False  # what a first try did may have been rolled back
+        with writing.atomic():
             result = unit(*args, **kwargs)
             mine = IdempotentRequest.objects.filter(pk=claim.pk, message_id=None, status=None)
             if not mine.update(message_id=message_id):

@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from chatproject import writing
 from chatproject.apikeys import ledger
 from chatproject.problems import Problem
 from conversations import lookup, rows
@@ -61,7 +62,7 @@ def keep_alive(live: Collection[UUID], texts: dict[UUID, str], metered: Collecti
     Of the turns of `metered`, stored or not, the lease in the ledger is extended as well.
     """
     running = Message.objects.filter(status=Status.STREAMING, pk__in=live)
-    with transaction.atomic():
+    with writing.atomic():
         running.update(lease_until=timezone.now() + LEASE)
         save(texts)
         if metered:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import Model, UUIDField
+from django.db.models import CharField, Model, TextField, UUIDField
 
 FEW = 8
 """How many rows a statement of ours stores at most: each number of them has its own."""
 
+TEXT = (CharField, TextField)
 ID: "UUIDField[UUID, UUID]" = UUIDField()
 
 
@@ -44,7 +45,7 @@ def insert(rows: Sequence[Model]) -> None:
         return
     sql, fields = _insert(model, len(rows), rows[0].pk is not None)
     database = connections[DEFAULT_DB_ALIAS]  # not `connection`, which looks it up for each field
-    values = [field.get_db_prep_save(field.pre_save(row, True), database) for row in rows for field in fields]
+    values = [parameter(field, field.pre_save(row, True), database) for row in rows for field in fields]
     with database.cursor() as cursor:
         cursor.execute(sql, values)
     for row in rows:
@@ -61,8 +62,15 @@ def update(model: type[Model], pk: Any, values: Mapping[str, Any]) -> int:
     pairs = zip(fields, (*values.values(), pk), strict=True)
     database = connections[DEFAULT_DB_ALIAS]
     with database.cursor() as cursor:
-        cursor.execute(sql, [field.get_db_prep_save(value, database) for field, value in pairs])
+        cursor.execute(sql, [parameter(field, value, database) for field, value in pairs])
         return int(cursor.rowcount)
+
+
+def parameter(field: Any, value: Any, database: Any) -> Any:
+    """What the ORM makes of a field's value. It need not be called for text as a database takes it, and for nothing."""
+    if value is None or (type(value) is str and isinstance(field, TEXT)):
+        return value
+    return field.get_db_prep_save(value, database)
 
 
 @cache

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from uuid_utils.compat import uuid7
 
+from chatproject import writing
 from chatproject.apikeys import ledger
 from chatproject.apikeys.models import ApiKey
 from conversations import spending, store
@@ -76,7 +76,7 @@ def start_turn(prompt: Prompt) -> Begun:
     conversation = Conversation(owner=prompt.owner, provider=prompt.provider.name, model=prompt.model)
     if not prompt.key.metered:
         return Begun(prompt.answer(conversation), prompt.reserve())
-    with transaction.atomic():
+    with writing.atomic():
         return Begun(prompt.answer(conversation), prompt.reserve())
 
 
@@ -87,7 +87,7 @@ def abandon_turn(message_id: UUID) -> None:
 
 def finish_turn(message: Message, *, metered: bool) -> None:
     """Settles and counts the finished turn."""
-    with transaction.atomic():
+    with writing.atomic():
         if metered:
             ledger.settle(message.pk, message.total_tokens, message.cost_usd)
         store.count(message)

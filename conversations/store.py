@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.utils import timezone
 
+from chatproject import writing
 from chatproject.apikeys import ledger
 from chatproject.apikeys.models import ApiKey
 from chatproject.problems import Problem
@@ -93,7 +94,7 @@ def start_turn(start: Start) -> Started:
     """
     breaker.refresh()  # here it costs no thread of its own
     try:
-        with transaction.atomic():
+        with writing.atomic():
             return _start(start)
     except IntegrityError:
         if not Message.objects.filter(conversation=start.conversation_id, status=Status.STREAMING).exists():
@@ -256,7 +257,7 @@ def abandon_turn(message_id: UUID, status: Status) -> None:
     """Ends a turn that was stored but never ran."""
     code = "interrupted" if status == Status.INTERRUPTED else ""
     running = Message.objects.filter(pk=message_id, status=Status.STREAMING)
-    with transaction.atomic():
+    with writing.atomic():
         running.update(status=status, error_code=code, lease_until=None)
         ledger.settle(message_id, None, None)
 
@@ -272,7 +273,9 @@ def finish_turn(
     """Writes the named fields of a finished message, its attempts and the last of its kept events, and counts it on its
     conversation and in the statistics."""
     values = {name: getattr(message, name) for name in fields}
-    with transaction.atomic():
+    for attempt in attempts:
+        attempt.pk = None  # what it may have got was rolled back
+    with writing.atomic():
         # First: it locks the conversation, as a deletion does before it comes to the messages.
         taking.give_back(
             message.conversation_id,
@@ -315,6 +318,4 @@ def finish_turn_late(
     """The same after the database was away, when nobody knows whether it was before or after it had stored the turn."""
     if Message.objects.filter(pk=message.pk, latency_ms__isnull=False).exists():  # only an end that is stored has one
         return
-    for attempt in attempts:
-        attempt.pk = None  # what it may have got was rolled back
     finish_turn(message, fields, attempts, events, metered=metered)

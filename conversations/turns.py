@@ -93,7 +93,7 @@ async def begin(
         detached=ask.detached,
     )
     try:
-        begun = await db.run(idempotent.tied(store.start_turn, start.message_id), start)
+        begun = await db.run_together(idempotent.tied(store.start_turn, start.message_id), start)
     except asyncio.CancelledError:
         await db.run(store.abandon_turn, start.message_id, ended_as())
         raise
@@ -125,7 +125,7 @@ async def begin_verbatim(prompt: Prompt, ask: Ask, keep: Callable[[Prompt], Begu
     registry.admit()
     started = time.perf_counter()
     try:
-        begun = await db.run(idempotent.tied(keep or stateless.start_turn, prompt.message_id), prompt)
+        begun = await db.run_together(idempotent.tied(keep or stateless.start_turn, prompt.message_id), prompt)
     except asyncio.CancelledError:
         if keep is None:
             await db.run(stateless.abandon_turn, prompt.message_id)
@@ -210,9 +210,9 @@ async def save(turn: Turn, problem: Problem | None = None) -> Problem | None:
     try:
         if turn.stored:
             end: dict[str, Any] = {"metered": turn.metered, "events": last_events(turn, problem)}
-            await db.run(store.finish_turn, turn.message, FINAL_FIELDS, turn.attempts, **end)
+            await db.run_together(store.finish_turn, turn.message, FINAL_FIELDS, turn.attempts, **end)
         else:
-            await db.run(stateless.finish_turn, turn.message, metered=turn.metered)
+            await db.run_together(stateless.finish_turn, turn.message, metered=turn.metered)
     except asyncio.CancelledError as left:
         if isinstance(left.__cause__, AWAY):
             owe(turn, left.__cause__)

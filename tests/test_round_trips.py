@@ -1,6 +1,7 @@
 """What a turn asks of the database, through a real server: units of work, and statements in them.
 
-Without BEGIN and COMMIT, and without what the worker does for all its turns together, about every second.
+Without BEGIN and COMMIT, without what a new connection sets once, and without what the worker does for all its turns
+together, about every second.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 from tests.conftest import StartServer
 from tests.fakes.client import Client
 
+NOT_COUNTED = ("BEGIN", "SET statement_timeout")
 OF_THE_WORKER = {"-", "unwanted", "keep_alive", "write", "delete_old", "dead_turn_ids", "sweep_turns", "index_for"}
 
 
@@ -35,7 +37,7 @@ class Log:
 
     @property
     def statements(self) -> list[str]:
-        return [what for _, what in self._lines() if what != "unit" and not what.startswith("BEGIN")]
+        return [what for _, what in self._lines() if what != "unit" and not what.startswith(NOT_COUNTED)]
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
+from chatproject import writing
 from conversations import leases, rows, store
 from conversations.content import split
 from conversations.models import Conversation, Message, Role
@@ -27,7 +27,7 @@ def start_turn(prompt: Prompt) -> Begun:
     if len(system) > settings.CHAT_MAX_MESSAGE_CHARS:
         limit = f"{settings.CHAT_MAX_MESSAGE_CHARS:,} characters"
         raise invalid(f"the system's messages at the beginning must have at most {limit} together, to be stored")
-    with transaction.atomic():
+    with writing.atomic():
         conversation = Conversation(
             owner=prompt.owner,
             provider=prompt.provider.name,

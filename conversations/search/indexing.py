@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.db.models.functions import Substr
 
+from chatproject import writing
 from conversations.models import Conversation, Message
 from conversations.search.documents import Document, backend, column, fact
 from conversations.search.tables import BACKLOG, DOCUMENTS, FRESH, QUEUE
@@ -61,7 +62,7 @@ def index_batch(wait: bool = False) -> int:
     """Returns how many entries it took off the queue; 0 also when somebody else is at it and it is not to wait."""
     if not waiting():
         return 0
-    with transaction.atomic():
+    with writing.atomic():
         if not lock(wait):
             return 0
         texts = within_budget(read(take()))

@@ -1,0 +1,133 @@
+"""Database units that are committed together, on SQLite.
+
+A commit takes SQLite longer than what is committed: it writes each page that was touched, and the turns of one moment
+touch the same ones. So while one group of units is under way, the others that come wait for each other, and are the
+next group: one transaction, in which each unit is a savepoint of its own. One that fails takes back what it did and
+nothing else. A lone unit is no group, and runs as everywhere.
+
+A unit's `writing.atomic()` is its savepoint, so it has to have one. It has to be short, since others wait for its end,
+and to bear being run again when what it did was taken back.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
+
+from chatproject import writing
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+AWAY = (OperationalError, InterfaceError, InternalError)
+"""What the database raises when it is not there; InternalError when it has become a read-only replica."""
+
+MOST = 16
+"""Units of a group. The writers of other processes wait for its end, which comes after a few milliseconds."""
+
+
+class Unit(NamedTuple):
+    call: Callable[[], Any]
+    ended: "Future[Any]"
+
+
+class Outcome(NamedTuple):
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Groups:
+    """Those of one process, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-turns")
+        self._lock = threading.Lock()
+        self._waiting: deque[Unit] = deque()
+        self._busy = False
+
+    def submit(self, call: Callable[[], Any]) -> "Future[Any]":
+        """Like an executor's. The future has its result, or its error, once it is committed."""
+        unit = Unit(call, Future())
+        with self._lock:
+            self._waiting.append(unit)
+            idle, self._busy = not self._busy, True
+        if idle:
+            self._thread.submit(self._work)
+        return unit.ended
+
+    def shutdown(self) -> None:
+        self._thread.shutdown()
+
+    def _work(self) -> None:
+        while group := self._next():
+            carry_out(group)
+
+    def _next(self) -> list[Unit]:
+        """The next group; none, when nobody waits."""
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST))]
+            self._busy = bool(group)
+        return group
+
+
+def carry_out(group: Sequence[Unit]) -> None:
+    """Runs the units, but for those that are cancelled, and tells each what has become of it. Raises nothing."""
+    units = [unit for unit in group if unit.ended.set_running_or_notify_cancel()]
+    outcomes = with_its_connection(partial(together, units))
+    for unit, outcome in zip(units, outcomes, strict=True):
+        if outcome.error is not None:
+            unit.ended.set_exception(outcome.error)
+        else:
+            unit.ended.set_result(outcome.result)
+
+
+def together(units: Sequence[Unit]) -> list[Outcome]:
+    """The outcome of each, of several in one transaction."""
+    if len(units) > 1:
+        try:
+            with writing.atomic():
+                return [in_transaction(unit) for unit in units]
+        except AWAY as error:  # to each its own: Sentry takes the same exception a second time for the same event
+            return [Outcome(error=copy(error).with_traceback(error.__traceback__)) for _ in units]
+        except Exception:
+            # SQLite looks at the keys between tables when it commits: one of the units has to go without the others.
+            logger.info("a group of %d units was refused: they run one by one", len(units))
+    return [outcome_of(unit) for unit in units]
+
+
+def in_transaction(unit: Unit) -> Outcome:
+    """Raises what has taken back the units before it as well."""
+    outcome = outcome_of(unit)
+    if connections[DEFAULT_DB_ALIAS].needs_rollback:
+        raise outcome.error or OperationalError("the transaction was rolled back")
+    return outcome
+
+
+def with_its_connection(work: Callable[[], T]) -> T:
+    """Django looks after connections around requests; threads of ours have none."""
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()
+
+
+def outcome_of(unit: Unit) -> Outcome:
+    try:
+        return Outcome(result=unit.call())
+    except BaseException as error:  # its caller's, who waits for it
+        return Outcome(error=error)

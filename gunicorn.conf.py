@@ -55,7 +55,7 @@ def post_worker_init(worker):
     from chatproject import connections
     from conversations.live import LAST_MOMENT, registry
 
-    connections.install()
+    connections.install(worker)
 
     def on_term():
         worker.handle_exit_signal()

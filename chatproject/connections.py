@@ -1,4 +1,4 @@
-"""gunicorn's HTTP connections, closed when nobody needs them any more.
+"""gunicorn's HTTP connections: shared evenly by the workers, and closed when nobody needs them any more.
 
 gunicorn waits for a connection's first request for ever, since its `keepalive` counts only between requests: who opens
 thousands and sends a byte now and then would have them all. And it keeps the idle ones while it shuts down, to which
@@ -8,11 +8,16 @@ a proxy would go on sending turns that are refused.
 import asyncio
 import select
 import socket
+import ssl
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
+
+from chatproject.listening import Listener
+from chatproject.load import load
 
 
 class Impatient(ASGIProtocol):  # type: ignore[misc]
@@ -20,6 +25,10 @@ class Impatient(ASGIProtocol):  # type: ignore[misc]
         super().connection_made(transport)
         self._arm_keepalive_timer()  # gunicorn disarms it when the headers are complete
         _made.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        load.disconnected()
 
     @property
     def idle(self) -> bool:
@@ -35,33 +44,26 @@ class Impatient(ASGIProtocol):  # type: ignore[misc]
 
 
 _made: WeakSet[Impatient] = WeakSet()
-_accepting: set[asyncio.Task[Any]] = set()
 
 
-def install() -> None:
-    """For the connections of this worker; to be called before it listens."""
+def install(worker: Any) -> None:
+    """For the connections of this gunicorn worker; to be called before it listens."""
     gasgi.ASGIProtocol = Impatient
+    worker.loop.create_server = _create_server  # gunicorn has no hook for what listens
+
+
+async def _create_server(
+    factory: Callable[[], asyncio.Protocol], *, sock: socket.socket, ssl: ssl.SSLContext | None, **_: Any
+) -> Listener:
+    listener = Listener(asyncio.get_running_loop(), factory, sock, ssl)
+    listener.start()
+    return listener
 
 
 def stop_listening(worker: Any) -> None:
-    """Closes the listeners of a gunicorn worker, after taking what waits there: that would be reset with them."""
-    for listener in worker.sockets:
-        while (accepted := _accept(listener.sock)) is not None:
-            task = worker.loop.create_task(worker.loop.connect_accepted_socket(lambda: Impatient(worker), accepted))
-            _accepting.add(task)
-            task.add_done_callback(_accepting.discard)
+    """Closes the listeners of a gunicorn worker."""
     for server in worker.servers:
         server.close()
-
-
-def _accept(listener: socket.socket) -> socket.socket | None:
-    """The next connection; None when there is none, or the listener does not listen any more."""
-    try:
-        accepted, _ = listener.accept()
-    except OSError:
-        return None
-    accepted.setblocking(False)
-    return accepted
 
 
 def close_idle() -> None:

@@ -28,8 +28,26 @@ def atomic() -> Iterator[None]:
     # In a transaction it has had its turn, and another that waits for it would wait for itself.
     at_once = database.vendor != "sqlite" or database.in_atomic_block or database.is_in_memory_db()
     turn = nullcontext() if at_once else turnstile(str(database.settings_dict["NAME"])).turn()
-    with turn, transaction.atomic():
+    with turn, transaction.atomic(savepoint=not _thread.as_one):
         yield
+
+
+@contextmanager
+def atomic_as_one() -> Iterator[None]:
+    """The same, in which no other has a savepoint: the first of them that fails takes all of it back."""
+    with atomic():
+        _thread.as_one = True
+        try:
+            yield
+        finally:
+            _thread.as_one = False
+
+
+class _Thread(threading.local):
+    as_one = False
+
+
+_thread = _Thread()
 
 
 class Turnstile:

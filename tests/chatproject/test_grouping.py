@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -30,6 +31,14 @@ class Gate:
 
     def open(self) -> None:
         self._goes_on.set()
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Once more, in the `with`."""
+        goes_on = threading.Event()
+        self._groups.submit(lambda: goes_on.wait(10))
+        yield
+        goes_on.set()
 
     def close(self) -> None:
         self._goes_on.set()
@@ -114,13 +123,38 @@ def test_one_that_the_commit_would_refuse_spoils_no_other(gate: Gate) -> None:
     assert not Conversation.objects.exists()
 
 
-def test_when_the_database_fails_each_has_an_error_of_its_own_and_nothing_is_stored(gate: Gate) -> None:
-    def lose() -> None:
-        transaction.set_rollback(True)  # as Django does when SQLite has taken back all of it by itself
-        raise OperationalError("database or disk is full")
-
-    futures = [gate.submit(unit) for unit in (add("a"), lose, add("b"))]
+def test_a_group_is_run_again_with_savepoints_only_when_one_fails(gate: Gate) -> None:
+    runs: list[str] = []
+    units = [add(name, lambda name=name: runs.append(name)) for name in "abc"]  # type: ignore[misc]
+    good = [gate.submit(unit) for unit in units[:2]]
     gate.open()
+    ended(good)
+    assert runs == ["a", "b"]
+
+
+def test_when_sqlite_takes_back_all_of_it_by_itself_the_others_are_stored_nevertheless(gate: Gate) -> None:
+    error = OperationalError("string or blob too big")
+
+    def lose() -> None:
+        transaction.set_rollback(True)  # as Django does then
+        raise error
+
+    futures = [gate.submit(unit) for unit in (add("a"), add("b", lose), add("c"))]
+    gate.open()
+    assert ended(futures) == ["a", error, "c"]
+    assert names() == {"a", "c"}
+
+
+def test_when_no_transaction_can_begin_each_has_an_error_of_its_own_and_nothing_is_stored(gate: Gate) -> None:
+    def full(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("BEGIN"):
+            raise OperationalError("database or disk is full")
+        return execute(sql, *rest)
+
+    gate.open()
+    ended([gate.submit(lambda: connection.execute_wrappers.append(full))])
+    with gate.closed():
+        futures = [gate.submit(add(name)) for name in "abc"]
     errors = ended(futures)
     assert [str(error) for error in errors] == ["database or disk is full"] * 3
     assert len({id(error) for error in errors}) == 3, "or Sentry would drop all but the first"

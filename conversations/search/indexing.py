@@ -123,8 +123,11 @@ def rows_of(model: type[Model], ids: set[UUID], field: str, *others: str) -> dic
     them there for ever.
     """
     rows = model._default_manager.filter(pk__in=ids)
-    found: dict[UUID, Text | None] = dict.fromkeys(rows.values_list("pk", flat=True))
-    free = rows.select_for_update(of=("self",), skip_locked=True, no_key=True)  # where the database has such a thing
+    found: dict[UUID, Text | None] = {}
+    free = rows
+    if connection.features.has_select_for_update:
+        found = dict.fromkeys(rows.values_list("pk", flat=True))
+        free = rows.select_for_update(of=("self",), skip_locked=True, no_key=True)
     for pk, text, owner, *role in free.annotate(text=Substr(field, 1, MAX_CHARS)).values_list("pk", "text", *others):
         found[pk] = Text(owner, role[0] if role else "title", text)
     return found

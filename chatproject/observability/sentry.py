@@ -88,7 +88,7 @@ def init(
     # The access log's line is no breadcrumb: the middleware leaves a better one.
     ignore_logger("chatproject.access")
     database.quieten()
-    serializer.install()
+    serializer.install(spans_apart=is_saas(dsn))
 
 
 def before_send(limiter: Limiter) -> Callable[[Event, Hint], Event | None]:

@@ -17,19 +17,30 @@ from sentry_sdk.utils import json_dumps
 Json = dict[str, Any]
 
 
-def install() -> None:
-    """Puts `serialize` in front of the SDK's own (2.75: `sentry_sdk.client.serialize`)."""
-    setattr(client, "serialize", in_front_of(getattr(client, "serialize")))  # noqa: B009, B010 (no public name)
+def install(*, spans_apart: bool) -> None:
+    """Puts `serialize` in front of the SDK's own (2.75: `sentry_sdk.client.serialize`).
+
+    `spans_apart`: the SDK will send the gen_ai spans as items of their own (its option `stream_gen_ai_spans`).
+    """
+    sdks = getattr(client, "serialize")  # noqa: B009 (no public name)
+    setattr(client, "serialize", in_front_of(sdks, spans_apart=spans_apart))  # noqa: B010
 
 
-def in_front_of(sdks: Callable[..., Any]) -> Callable[..., Any]:
+def in_front_of(sdks: Callable[..., Any], *, spans_apart: bool) -> Callable[..., Any]:
     def serialize(event: Json, **options: Any) -> Any:
+        spans = event.get("spans")
         # One that has lost spans, for there were too many, has a note of that in their place.
-        if event.get("type") == "transaction" and isinstance(event.get("spans"), list):
-            return event
-        return sdks(event, **options)
+        if event.get("type") != "transaction" or not isinstance(spans, list):
+            return sdks(event, **options)
+        if spans_apart:  # it looks for their times in what its serializer has made of them
+            event["spans"] = [sdks(span, **options) if is_gen_ai(span) else span for span in spans]
+        return event
 
     return serialize
+
+
+def is_gen_ai(span: Json) -> bool:
+    return str(span.get("op")).startswith("gen_ai.")
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -1,12 +1,17 @@
 """The gen_ai spans that Sentry's AI views are made of, with and without the messages' text."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk import client as sdk
+from sentry_sdk.serializer import serialize
 
 from chatproject.observability.gen_ai import GenAISpan
+from chatproject.observability.serializer import in_front_of
+from chatproject.observability.transport import LoopTransport
 from tests.conftest import StartServer
 from tests.fakes.client import Client, Json
 from tests.fakes.ingest import Ingest
@@ -108,11 +113,15 @@ def test_the_span_says_who_answered_how_much_and_how_fast(start_server: StartSer
     assert 0 < data["gen_ai.response.time_to_first_token"] <= (message["ttft_ms"] + 1) / 1000
 
 
-def test_to_sentry_io_it_goes_as_an_item_of_its_own_untruncated(ingest: Ingest) -> None:
-    """A client with the option that sentry.io's DSNs get, since no test can send to those."""
+def test_to_sentry_io_it_goes_as_an_item_of_its_own_untruncated(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client with the options that sentry.io's DSNs get, since no test can send to those."""
+    monkeypatch.setattr(sdk, "serialize", in_front_of(serialize, spans_apart=True))
     long = "word " * 40_000
     with sentry_sdk.isolation_scope() as scope:
-        scope.set_client(sentry_sdk.Client(ingest.dsn, traces_sample_rate=1.0, stream_gen_ai_spans=True))
+        options: Json = {"traces_sample_rate": 1.0, "stream_gen_ai_spans": True, "transport": LoopTransport}
+        scope.set_client(sentry_sdk.Client(ingest.dsn, **options))
         with sentry_sdk.start_transaction(name="turn"):
             span = GenAISpan(provider="fake", model="echo", conversation_id="c1", streaming=True)
             asked = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": long}]
@@ -121,6 +130,7 @@ def test_to_sentry_io_it_goes_as_an_item_of_its_own_untruncated(ingest: Ingest) 
         scope.client.close()
     [batch] = ingest.wait("span")
     [sent] = batch["items"]
+    assert time.time() - 60 < sent["start_timestamp"] <= sent["end_timestamp"]
     attributes = {key: value["value"] for key, value in sent["attributes"].items()}
     assert attributes["gen_ai.conversation.id"] == "c1"
     assert json.loads(attributes["gen_ai.system_instructions"]) == [{"type": "text", "content": SYSTEM}]

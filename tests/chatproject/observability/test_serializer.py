@@ -35,7 +35,7 @@ def serialize(walked: list[Json]) -> Any:
         walked.append(event)
         return sdks(event, **options)
 
-    return in_front_of(spy)
+    return in_front_of(spy, spans_apart=False)
 
 
 def test_a_transaction_is_not_walked_and_leaves_as_the_sdk_would_write_it(serialize: Any, walked: list[Json]) -> None:

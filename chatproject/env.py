@@ -79,11 +79,16 @@ class Env(environ.Env):  # type: ignore[misc]
         value = self.text(name)
         if value:
             try:
-                ok = Dsn(value).project_id.isdigit()
+                dsn = Dsn(value)
+                # Of an IPv6 address the SDK forgets the brackets, and then cannot send to it.
+                ok = dsn.project_id.isdigit() and ":" not in dsn.host and bool(dsn.host.encode("idna"))
             except (BadDsn, ValueError):
                 ok = False
             if not ok:
-                raise ImproperlyConfigured(f"{name} must look like https://KEY@HOST/PROJECT_NUMBER, or be empty.")
+                raise ImproperlyConfigured(
+                    f"{name} must look like https://KEY@HOST/PROJECT_NUMBER, or be empty."
+                    " An IPv6 address is no HOST, since Sentry's SDK cannot send to one."
+                )
         return value
 
     def database(self, name: str, default: str) -> dict[str, object]:

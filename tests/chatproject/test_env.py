@@ -98,6 +98,12 @@ def test_it_reads_a_dsn(env: Callable[[str], Env]) -> None:
     assert env(dsn).dsn(NAME) == dsn
 
 
+@pytest.mark.parametrize("host", ["[::1]:9000", "[2001:db8::5]", "a" * 70])
+def test_it_refuses_a_dsn_that_the_sdk_could_not_send_to(env: Callable[[str], Env], host: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="no HOST"):
+        env(f"https://0123456789abcdef@{host}/42").dsn(NAME)
+
+
 @pytest.mark.parametrize(
     ("url", "host"),
     [("postgres://u:p@db:5432/chat", "db"), ("postgresql://u:p@db/chat", "db")],

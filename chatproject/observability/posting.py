@@ -13,10 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 READ = 10_000
 """Bytes of an answer: the SDK looks at its status and its headers, and tells of the body if it was refused."""
+
+FRESH = 15.0
+"""Seconds after its last answer for which a connection is used again. What is between may forget a silent one, and then
+what is sent is lost without a word.
+"""
+
+REACHING = 5.0
+"""Seconds for each of a host's addresses: one may lead nowhere while the next one answers."""
 
 
 @dataclass(slots=True)
@@ -39,10 +47,16 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self.answered = False
         """Whether anything has come for the latest request."""
+        self._latest = 0.0
+        """When it was answered, in the loop's time."""
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.is_open and asyncio.get_running_loop().time() - self._latest < FRESH
 
     async def ask(self, request: bytes) -> Response:
         """Raises an OSError. Cancelled, it is closed."""
@@ -70,7 +84,7 @@ class Connection(asyncio.Protocol):
         self.answered = True
         try:
             self._parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:
             self._fail(ConnectionError(f"no HTTP answer: {type(error).__name__}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,7 +103,8 @@ class Connection(asyncio.Protocol):
         self._response = Response()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        known, key, text = self._response.headers, name.decode("latin-1").lower(), value.decode("latin-1")
+        known[key] = f"{known[key]}, {text}" if key in known else text
 
     def on_headers_complete(self) -> None:
         self._response.status = self._parser.get_status_code()
@@ -104,6 +119,7 @@ class Connection(asyncio.Protocol):
             self._end(kept=self._parser.should_keep_alive())
 
     def _end(self, *, kept: bool) -> None:
+        self._latest = asyncio.get_running_loop().time()
         if not kept:
             self.close()
         if self._answer is not None and not self._answer.done():
@@ -118,7 +134,8 @@ class Poster:
         parts = urlsplit(url)
         self._host, self._tls, self._timeout = parts.hostname or "", tls if parts.scheme == "https" else None, timeout
         self._port = parts.port or (443 if self._tls else 80)
-        self._head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        name = parts.netloc.rpartition("@")[2].encode("idna").decode()
+        self._head = f"POST {parts.path} HTTP/1.1\r\nHost: {name}\r\n"
         self._connection: Connection | None = None
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Response:
@@ -127,7 +144,9 @@ class Poster:
         request = f"{self._head}{fields}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         async with asyncio.timeout(self._timeout):
             kept = self._connection
-            if kept is not None and kept.is_open:
+            if kept is not None and not kept.is_fresh:
+                kept.close()
+            elif kept is not None:
                 try:
                     return await kept.ask(request)
                 except ConnectionError:
@@ -151,9 +170,10 @@ class Poster:
         error: OSError | None = None
         for *_, address in await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
             try:
-                _, connection = await loop.create_connection(
-                    Connection, str(address[0]), self._port, ssl=self._tls, server_hostname=name
-                )
+                async with asyncio.timeout(REACHING):
+                    _, connection = await loop.create_connection(
+                        Connection, str(address[0]), self._port, ssl=self._tls, server_hostname=name
+                    )
             except OSError as failed:
                 error = failed
             else:

@@ -133,13 +133,16 @@ class LoopTransport(HttpTransport):
         prepared = self._prepare_envelope(envelope)
         if prepared is None:
             return
-        envelope, body, headers = prepared
+        given, (envelope, body, headers) = envelope, prepared
         self._update_headers(headers)
         try:
             response: Any = await poster.post(headers, body.getvalue())
-        except OSError:
+        except Exception:
             self._handle_request_error(envelope=envelope)
             raise
+        if 300 <= response.status < 400:  # the SDK goes where it is sent
+            super().capture_envelope(given)
+            return
         self._handle_response(response=response, envelope=envelope)
         self._flush_client_reports()
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import uvloop
 
+from chatproject.observability import posting
 from chatproject.observability.posting import READ, Poster
 from tests.fakes.ports import free_port
 
@@ -146,7 +149,11 @@ def test_of_a_long_body_no_more_is_read_than_anybody_looks_at(play: Play) -> Non
     assert play(scenario, long, OK).connections == 2
 
 
-@pytest.mark.parametrize("answer", [CLOSES, b"SSH-2.0\r\n", OK[:20]], ids=["closes", "no HTTP", "half"])
+@pytest.mark.parametrize(
+    "answer",
+    [CLOSES, b"SSH-2.0\r\n", OK[:20], b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"],
+    ids=["closes", "no HTTP", "half", "another protocol"],
+)
 def test_what_is_no_answer_is_an_error(play: Play, answer: bytes) -> None:
     async def scenario(server: Scripted) -> None:
         with pytest.raises(ConnectionError):
@@ -171,3 +178,49 @@ def test_nobody_there_is_an_error(play: Play) -> None:
             await Poster(f"http://127.0.0.1:{free_port()}/", ssl.create_default_context(), 5).post({}, b"x")
 
     play(scenario)
+
+
+def test_a_header_that_comes_twice_is_one_list(play: Play) -> None:
+    async def scenario(server: Scripted) -> None:
+        response = await server.poster.post({}, b"x")
+        assert response.headers["x-sentry-rate-limits"] == "60:transaction:key, 60:error:key"
+
+    twice = b"X-Sentry-Rate-Limits: 60:transaction:key\r\nX-Sentry-Rate-Limits: 60:error:key\r\nContent-Length"
+    play(scenario, OK.replace(b"Content-Length", twice))
+
+
+def test_one_that_was_idle_for_long_is_followed_by_another(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is between may have forgotten it."""
+    monkeypatch.setattr(posting, "FRESH", 0.0)
+
+    async def scenario(server: Scripted) -> None:
+        poster = server.poster
+        for _ in range(2):
+            assert (await poster.post({}, b"x")).status == 200
+
+    assert play(scenario, OK, OK).connections == 2
+
+
+def test_an_address_that_leads_nowhere_is_followed_by_the_next(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is a listener whose queue is full: nobody there takes a connection, nor refuses it."""
+    monkeypatch.setattr(posting, "REACHING", 0.1)
+
+    async def scenario(server: Scripted) -> None:
+        with ExitStack() as stack:
+            full = stack.enter_context(socket.create_server(("127.0.0.2", server.port), backlog=0))
+            for _ in range(3):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+
+            async def both(*_: Any, **__: Any) -> list[Any]:
+                found = [(address, server.port) for address in ("127.0.0.2", "127.0.0.1")]
+                return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in found]
+
+            loop = asyncio.get_running_loop()
+            address = f"http://both.invalid:{server.port}/"
+            poster = Poster(address, ssl.create_default_context(), 5)
+            monkeypatch.setattr(loop, "getaddrinfo", both)
+            assert (await poster.post({}, b"x")).status == 200
+
+    play(scenario, OK)

@@ -155,6 +155,13 @@ def test_what_goes_through_a_proxy_is_left_to_the_sdk(start_server: StartServer,
     ingest.wait("transaction")
 
 
+def test_where_sentry_has_moved_to_gets_them(start_server: StartServer, ingest: Ingest) -> None:
+    with Ingest() as moved:
+        ingest.answer(307, {"Location": f"{moved.url}/api/1/envelope/"})
+        turns(start_server(SENTRY_DSN=ingest.dsn), 1)
+        moved.wait("transaction")
+
+
 def test_a_command_sends_by_the_sdks_thread(ingest: Ingest) -> None:
     python(COMMAND, SENTRY_DSN=ingest.dsn)
     assert names(ingest) == ["t"]

@@ -61,8 +61,9 @@ async def _create_server(
 
 
 def stop_listening(worker: Any) -> None:
-    """Closes the listeners of a gunicorn worker."""
+    """Closes the listeners of a gunicorn worker, which goes on with what it has, and with what waits to be accepted."""
     for server in worker.servers:
+        server.take_all()
         server.close()
 
 

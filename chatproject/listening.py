@@ -55,19 +55,23 @@ class Listener:
         load.listen()
         self._wait()
 
+    def take_all(self) -> None:
+        """Takes what waits: with the last worker's socket it would be reset."""
+        while not self._closed and (accepted := self._accept()) is not None:
+            self._open(accepted)
+
     def close(self) -> None:
-        """Takes what waits, which would be reset with the socket, and closes it."""
         if self._closed:
             return
         self._closed = True
         load.listen_no_more()
         self._pause()
-        while (accepted := self._accept()) is not None:
-            self._open(accepted)
         self._sock.close()
 
     async def wait_closed(self) -> None:
-        """Nothing is left to wait for; of the connections gunicorn itself takes care."""
+        """Of the connections that have come to be gunicorn itself takes care."""
+        if self._opening:
+            await asyncio.wait(self._opening)
 
     def _wait(self) -> None:
         self._looks, self._later = 0, None

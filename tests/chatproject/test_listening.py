@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from chatproject import listening, load
+from chatproject import connections, listening, load
 from chatproject.listening import Listener
 from chatproject.load import Load
 from tests.conftest import StartServer
@@ -178,7 +179,7 @@ def test_what_waits_to_be_accepted_is_taken_before_the_listener_closes(own_load:
         async with listener_with() as (listener, port, received):
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(b"hello")
-                listener.close()
+                connections.stop_listening(SimpleNamespace(servers=[listener]))
                 return await asyncio.wait_for(received, 10)
 
     assert asyncio.run(last()) == b"hello"
@@ -232,3 +233,19 @@ def test_a_connection_whose_tls_fails_is_not_counted_for_ever(
             writer.close()
 
     asyncio.run(refused())
+
+
+def test_a_closed_listener_waits_for_the_handshakes_that_have_begun(own_load: Load, tmp_path: Path) -> None:
+    tls = serving(self_signed(tmp_path / "server.pem"))
+
+    async def last() -> None:
+        async with listener_with(tls) as (listener, port, _):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            listener.take_all()
+            listener.close()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(listener.wait_closed(), 0.05)
+            writer.close()
+            await asyncio.wait_for(listener.wait_closed(), 10)
+
+    asyncio.run(last())

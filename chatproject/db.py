@@ -30,7 +30,7 @@ async def run(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     behind the back of whoever cleans up. The unit's own error is then the cancellation's cause. Raises
     OperationalError when the database keeps it longer than DATABASE_TIMEOUT, see deadline.py.
     """
-    return await _run(_submit, unit.__name__, partial(unit, *args, **kwargs))
+    return await _run(_pool().submit, unit.__name__, partial(with_its_connection, partial(unit, *args, **kwargs)))
 
 
 async def run_together(unit: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -74,10 +74,6 @@ def _unit(name: str, work: Callable[[], T], deadline: Deadline) -> T:
             return work()
     finally:
         deadline.ended()
-
-
-def _submit(call: Callable[[], Any]) -> "Future[Any]":
-    return _pool().submit(lambda: with_its_connection(call))
 
 
 @cache

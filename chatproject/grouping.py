@@ -40,6 +40,10 @@ MOST = 16
 """Units of a group. The writers of other processes wait for its end, which comes after a few milliseconds."""
 
 
+CAREFUL = 20
+"""Groups, after one in which a unit failed: there may be more to come that are refused, by a key's limit say."""
+
+
 class Unit(NamedTuple):
     call: Callable[[], Any]
     ended: "Future[Any]"
@@ -62,15 +66,17 @@ class Groups:
         self._lock = threading.Lock()
         self._waiting: deque[Unit] = deque()
         self._busy = False
+        self._careful = 0
+        """For so many groups each unit has a savepoint."""
 
     def submit(self, call: Callable[[], Any]) -> "Future[Any]":
         """Like an executor's. The future has its result, or its error, once it is committed."""
         unit = Unit(call, Future())
         with self._lock:
+            if not self._busy:
+                self._thread.submit(self._work)
+                self._busy = True
             self._waiting.append(unit)
-            idle, self._busy = not self._busy, True
-        if idle:
-            self._thread.submit(self._work)
         return unit.ended
 
     def shutdown(self) -> None:
@@ -78,7 +84,7 @@ class Groups:
 
     def _work(self) -> None:
         while group := self._next():
-            carry_out(group)
+            self._carry_out([unit for unit in group if unit.ended.set_running_or_notify_cancel()])
 
     def _next(self) -> list[Unit]:
         """The next group; none, when nobody waits."""
@@ -87,37 +93,40 @@ class Groups:
             self._busy = bool(group)
         return group
 
-
-def carry_out(group: Sequence[Unit]) -> None:
-    """Runs the units, but for those that are cancelled, and tells each what has become of it. Raises nothing."""
-    units = [unit for unit in group if unit.ended.set_running_or_notify_cancel()]
-    outcomes = with_its_connection(partial(together, units))
-    for unit, outcome in zip(units, outcomes, strict=True):
-        if outcome.error is not None:
-            unit.ended.set_exception(outcome.error)
-        else:
-            unit.ended.set_result(outcome.result)
-
-
-def together(units: Sequence[Unit]) -> list[Outcome]:
-    """The outcome of each, of several in one transaction."""
-    if len(units) > 1:
+    def _carry_out(self, units: Sequence[Unit]) -> None:
+        """Runs them, and tells each what has become of it. Raises nothing: those to come wait for this thread."""
         try:
-            return in_one_transaction(units)
-        except AWAY as error:  # to each its own: Sentry takes the same exception a second time for the same event
-            return [Outcome(error=copy(error).with_traceback(error.__traceback__)) for _ in units]
-        except Exception:
-            # SQLite looks at the keys between tables when it commits: one of the units has to go without the others.
-            logger.info("a group of %d units was refused: they run one by one", len(units))
-    return [outcome_of(unit) for unit in units]
+            outcomes = with_its_connection(partial(self._together, units))
+        except BaseException as error:  # of the connection's upkeep
+            outcomes = each_its_own(error, units)
+        for unit, outcome in zip(units, outcomes, strict=True):
+            if outcome.error is not None:
+                unit.ended.set_exception(outcome.error)
+            else:
+                unit.ended.set_result(outcome.result)
 
+    def _together(self, units: Sequence[Unit]) -> list[Outcome]:
+        """The outcome of each, of several in one transaction."""
+        if len(units) > 1:
+            try:
+                return self._in_one_transaction(units)
+            except AWAY as error:
+                return each_its_own(error, units)
+            except Exception:
+                # SQLite looks at the keys between tables when it commits: one of the units has to go by itself.
+                logger.info("a group of %d units was refused: they run one by one", len(units))
+        return [outcome_of(unit) for unit in units]
 
-def in_one_transaction(units: Sequence[Unit]) -> list[Outcome]:
-    """Without savepoints, if it can be: with their two statements a unit took a fifth longer."""
-    try:
-        with writing.atomic_as_one():
-            return [in_transaction(unit) for unit in units]
-    except TakenBack:
+    def _in_one_transaction(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Without savepoints, if it can be: with their two statements a unit took a fifth longer."""
+        if self._careful:
+            self._careful -= 1
+        else:
+            try:
+                with writing.atomic_as_one():
+                    return [in_transaction(unit) for unit in units]
+            except TakenBack:
+                self._careful = CAREFUL
         with writing.atomic():
             return [in_transaction(unit) for unit in units]
 
@@ -128,6 +137,11 @@ def in_transaction(unit: Unit) -> Outcome:
     if connections[DEFAULT_DB_ALIAS].needs_rollback:
         raise TakenBack from outcome.error
     return outcome
+
+
+def each_its_own(error: BaseException, units: Sequence[Unit]) -> list[Outcome]:
+    """For Sentry takes the same exception a second time for the same event."""
+    return [Outcome(error=copy(error).with_traceback(error.__traceback__)) for _ in units]
 
 
 def with_its_connection(work: Callable[[], T]) -> T:

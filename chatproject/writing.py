@@ -5,7 +5,7 @@ half of the machine idle, and one turn in a hundred waited for two seconds. Here
 wakes it when the one before it is done, and forgets it when its process dies. PostgreSQL needs none of this.
 
 It is about who waits how, not about what is right: whoever writes without it waits SQLite's way. So do an import and
-the commands, which take long: nobody who waits in the kernel can give up before they are done.
+the commands that take long.
 """
 
 import fcntl
@@ -13,8 +13,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, cached_property
+from queue import SimpleQueue
 from typing import Any
 
 from django.conf import settings
@@ -53,46 +55,95 @@ _thread = _Thread()
 class Turnstile:
     """One for each process. Lets one thread of one of them through."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, like: str = "") -> None:
+        """`like`: a file whose owner and permissions that at `path` gets."""
+        self._path, self._like = path, like or path
         self._threads = threading.Lock()
         """Held by the thread that waits for the other processes, or is through: `flock` knows processes alone."""
-
-    @cached_property
-    def _file(self) -> int:
-        """Not the database's own file: to close that would take SQLite's locks away."""
-        return os.open(self._path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._asked: SimpleQueue[Future[None]] = SimpleQueue()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Raises OperationalError."""
-        patience = settings.DATABASE_TIMEOUT
+        patience = settings.DATABASE_TIMEOUT or None
         began = time.monotonic()
         if not self._threads.acquire(timeout=patience or -1):
             raise late()
         try:
-            self._wait()
+            self._wait(patience and max(0.0, patience - (time.monotonic() - began)))
             try:
-                # There is no other end to this wait than that of whoever is through; those behind fail at once then.
-                if patience and time.monotonic() - began > patience:
-                    raise late()
                 yield
             finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._release()
         finally:
             self._threads.release()
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float | None) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            if not self._is_free():
+                self._wait_behind_others(seconds)
         except OSError as error:
             raise OperationalError(f"{self._path}: {error.strerror}") from error
+
+    def _is_free(self) -> bool:
+        """Then it is ours."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _wait_behind_others(self, seconds: float | None) -> None:
+        """One of them may have been stopped, and nothing ends a wait in the kernel: so another thread does it."""
+        turn: Future[None] = Future()
+        self._asked.put(turn)
+        self._doorman  # noqa: B018 -- starts it
+        try:
+            turn.result(seconds)
+        except TimeoutError:
+            if not turn.cancel():
+                turn.add_done_callback(lambda _: self._release())  # when it comes after all
+            raise late() from None
+
+    @cached_property
+    def _doorman(self) -> threading.Thread:
+        thread = threading.Thread(target=self._wait_in_the_kernel, name="db-turn", daemon=True)
+        thread.start()
+        return thread
+
+    def _wait_in_the_kernel(self) -> None:
+        while True:
+            turn = self._asked.get()
+            if turn.set_running_or_notify_cancel():
+                try:
+                    fcntl.flock(self._file, fcntl.LOCK_EX)
+                except OSError as error:
+                    turn.set_exception(error)
+                else:
+                    turn.set_result(None)
+
+    def _release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @cached_property
+    def _file(self) -> int:
+        """Not the database's own file: to close that would take SQLite's locks away."""
+        how = os.O_RDONLY | os.O_CLOEXEC
+        try:
+            return os.open(self._path, how)
+        except FileNotFoundError:
+            made = os.open(self._path, how | os.O_CREAT, 0o644)
+            with suppress(OSError):  # a command of root's may come first, and must not keep the server out
+                like = os.stat(self._like)
+                os.fchmod(made, like.st_mode & 0o666)
+                os.fchown(made, like.st_uid, like.st_gid)
+            return made
 
 
 @cache
 def turnstile(database: str) -> Turnstile:
     """Of the SQLite database in this file."""
-    return Turnstile(f"{database}-turn")
+    return Turnstile(f"{database}-turn", like=database)
 
 
 def late() -> OperationalError:

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 
-from chatproject import writing
+from chatproject import grouping, writing
 from chatproject.grouping import MOST, Groups
 from conversations.models import Conversation
 
@@ -123,13 +123,39 @@ def test_one_that_the_commit_would_refuse_spoils_no_other(gate: Gate) -> None:
     assert not Conversation.objects.exists()
 
 
-def test_a_group_is_run_again_with_savepoints_only_when_one_fails(gate: Gate) -> None:
-    runs: list[str] = []
-    units = [add(name, lambda name=name: runs.append(name)) for name in "abc"]  # type: ignore[misc]
-    good = [gate.submit(unit) for unit in units[:2]]
+def test_after_one_that_failed_the_next_groups_are_ready_for_another(gate: Gate) -> None:
     gate.open()
-    ended(good)
-    assert runs == ["a", "b"]
+    runs: list[str] = []
+
+    def run(name: str, error: BaseException | None = None) -> Callable[[], str]:
+        def then() -> None:
+            runs.append(name)
+            if error is not None:
+                raise error
+
+        return add(name, then)
+
+    def group(*units: Callable[[], str]) -> None:
+        with gate.closed():
+            futures = [gate.submit(unit) for unit in units]
+        ended(futures)
+
+    group(run("a"), run("b"))
+    group(run("c"), run("d", LookupError()))
+    group(run("e"), run("f", LookupError()))
+    assert "".join(runs) == "ab" + "cd" * 2 + "ef"
+    assert names() == set("abce")
+
+
+def test_a_failure_of_the_connections_upkeep_does_not_end_the_thread(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.open()
+    ended([gate.submit(add("a"))])
+    with monkeypatch.context() as patch:
+        patch.setattr(grouping, "close_old_connections", fail(MemoryError("no more")))
+        assert [str(error) for error in ended([gate.submit(add("b"))])] == ["no more"]
+    assert ended([gate.submit(add("c"))]) == ["c"]
 
 
 def test_when_sqlite_takes_back_all_of_it_by_itself_the_others_are_stored_nevertheless(gate: Gate) -> None:

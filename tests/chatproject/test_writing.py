@@ -1,5 +1,8 @@
 """Writers on SQLite take turns, across threads and processes, and none waits for ever."""
 
+import os
+import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -82,16 +85,30 @@ def test_a_process_waits_for_another_and_goes_on_when_that_is_killed(
         waiting.join()
 
 
-def test_one_that_has_waited_too_long_behind_another_process_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_waits_for_ever_for_a_process_that_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DATABASE_TIMEOUT", 0.1)
-    with another_process(tmp_path / "turn") as other, ThreadPoolExecutor(1) as pool:
-        refused = pool.submit(error_of, Turnstile(str(tmp_path / "turn")))
-        with pytest.raises(TimeoutError):  # nothing ends this wait but the other's end
-            refused.result(0.2)
+    turnstile = Turnstile(str(tmp_path / "turn"))
+    with another_process(tmp_path / "turn") as other:
+        other.send_signal(signal.SIGSTOP)
+        for _ in range(3):
+            assert "DATABASE_TIMEOUT" in str(error_of(turnstile))
         other.kill()
-        assert "DATABASE_TIMEOUT" in str(refused.result(10))
+        poll(lambda: error_of(turnstile) is None, 10, "turn")
+    with another_process(tmp_path / "turn"):
+        pass  # those that had given up keep nobody out
+
+
+def test_its_file_is_for_whoever_may_have_the_database(tmp_path: Path) -> None:
+    database = tmp_path / "db"
+    database.touch()
+    database.chmod(0o664)
+    before = os.umask(0o077)
+    try:
+        with Turnstile(f"{database}-turn", like=str(database)).turn():
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path(f"{database}-turn").stat().st_mode) == 0o664
 
 
 def test_one_that_waits_too_long_behind_another_thread_is_refused(

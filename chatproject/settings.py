@@ -87,8 +87,8 @@ if PUBLIC_URL:
 
 DATABASES: dict[str, dict[str, Any]] = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 ON_SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
-# SQLite has one writer at a time, and the turns have a thread of their own, see grouping.py: these are for readers.
-DATABASE_THREADS = env.integer("DATABASE_THREADS", 4 if ON_SQLITE else 8, 1, 64)
+# SQLite has one writer at a time, and the turns have a thread of their own, see grouping.py. Each more takes 1.5 MB.
+DATABASE_THREADS = env.integer("DATABASE_THREADS", 2 if ON_SQLITE else 8, 1, 64)
 DATABASE_TIMEOUT = env.integer("DATABASE_TIMEOUT", 10, 0, 3600)
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

@@ -15,6 +15,7 @@ from tests.fakes.bugsink import Bugsink
 from tests.fakes.client import Client
 from tests.fakes.ingest import Ingest
 from tests.fakes.normaliser import complaints
+from tests.fakes.waiting import poll
 
 Json = dict[str, Any]
 Header = dict[str, str]
@@ -66,9 +67,13 @@ class Watch:
         """The same, of a server that reports to another Sentry."""
         return Watch(ingest, self._bugsink)
 
-    def of(self, header: Header) -> Seen:
-        """What came of a traced request, once it has told of its end."""
-        self.ingest.wait_request(header["X-Request-ID"])
+    def of(self, header: Header, *, events: int = 0) -> Seen:
+        """What came of a traced request, once it has told of its end; `events`: of one that ended well for its caller,
+        whose transaction does not say that some are to come.
+        """
+        name = header["X-Request-ID"]
+        self.ingest.wait_request(name)
+        poll(lambda: len(self.ingest.of_request(name, "event")) >= events, what="events")
         return self.so_far(header)
 
     def so_far(self, header: Header) -> Seen:

@@ -9,8 +9,7 @@ from typing import Any
 import aiohttp
 from pydantic_core import to_json
 
-from chatproject import bodies
-from providers import errors
+from providers import bodies, errors
 from providers.base import ChatRequest, Delta
 from providers.call_ids import shortened
 from providers.decoder import AnswerDecoder

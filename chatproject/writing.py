@@ -60,7 +60,6 @@ class Turnstile:
         self._path, self._like = path, like or path
         self._threads = threading.Lock()
         """Held by the thread that waits for the other processes, or is through: `flock` knows processes alone."""
-        self._asked: SimpleQueue[Future[None]] = SimpleQueue()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -97,7 +96,6 @@ class Turnstile:
         """One of them may have been stopped, and nothing ends a wait in the kernel: so another thread does it."""
         turn: Future[None] = Future()
         self._asked.put(turn)
-        self._doorman  # noqa: B018 -- starts it
         try:
             turn.result(seconds)
         except TimeoutError:
@@ -106,14 +104,15 @@ class Turnstile:
             raise late() from None
 
     @cached_property
-    def _doorman(self) -> threading.Thread:
-        thread = threading.Thread(target=self._wait_in_the_kernel, name="db-turn", daemon=True)
-        thread.start()
-        return thread
+    def _asked(self) -> "SimpleQueue[Future[None]]":
+        """What that thread is asked for; it begins with the first."""
+        asked: SimpleQueue[Future[None]] = SimpleQueue()
+        threading.Thread(target=self._wait_in_the_kernel, args=(asked,), name="db-turn", daemon=True).start()
+        return asked
 
-    def _wait_in_the_kernel(self) -> None:
+    def _wait_in_the_kernel(self, asked: "SimpleQueue[Future[None]]") -> None:
         while True:
-            turn = self._asked.get()
+            turn = asked.get()
             if turn.set_running_or_notify_cancel():
                 try:
                     fcntl.flock(self._file, fcntl.LOCK_EX)

@@ -51,12 +51,10 @@ class Connection(asyncio.Protocol):
         """When it was answered, in the loop's time."""
 
     @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
-
-    @property
     def is_fresh(self) -> bool:
-        return self.is_open and asyncio.get_running_loop().time() - self._latest < FRESH
+        """Whether it may be asked again."""
+        open_ = self._transport is not None and not self._transport.is_closing()
+        return open_ and asyncio.get_running_loop().time() - self._latest < FRESH
 
     async def ask(self, request: bytes) -> Response:
         """Raises an OSError. Cancelled, it is closed."""
@@ -144,15 +142,14 @@ class Poster:
         request = f"{self._head}{fields}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         async with asyncio.timeout(self._timeout):
             kept = self._connection
-            if kept is not None and not kept.is_fresh:
-                kept.close()
-            elif kept is not None:
+            if kept is not None and kept.is_fresh:
                 try:
                     return await kept.ask(request)
                 except ConnectionError:
                     if kept.answered:
                         raise
                     # It was closed as too old just when it was wanted.
+            self.close()
             self._connection = connection = await self._connect()
             return await connection.ask(request)
 

@@ -36,6 +36,7 @@ django.setup()
 from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client as Browser  # noqa: E402
 
+from tests.fakes import tls  # noqa: E402
 from tests.fakes.client import Client  # noqa: E402
 from tests.fakes.database import Databases  # noqa: E402
 from tests.fakes.ingest import Ingest  # noqa: E402
@@ -124,6 +125,14 @@ def ingest() -> Iterator[Ingest]:
     """A Sentry of the test's own."""
     with Ingest() as ingest:
         yield ingest
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    return tls.self_signed(tmp_path_factory.mktemp("tls") / "certificate.pem")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import re
 import secrets
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import pytest
@@ -60,11 +59,8 @@ def test_what_a_page_shows_does_not_go_to_sentry(browser: httpx2.Client, client:
     header = {"X-Request-ID": f"page-{secrets.token_hex(8)}"}
     page = browser.get(f"/admin/conversations/conversation/{turn['conversation_id']}/change/", headers=header)
     assert canary in page.text
-
-    def traced() -> list[dict[str, Any]]:
-        return [t for t in server_ingest.items("transaction") if t["tags"].get("request_id") == header["X-Request-ID"]]
-
-    spans = poll(traced, 10, "the page's transaction")[0]["spans"]
+    traced = poll(lambda: server_ingest.of_request(header["X-Request-ID"], "transaction"), 10, "the page's transaction")
+    spans = traced[0]["spans"]
     assert "template.render" in {span["op"] for span in spans}
     assert not any(canary.encode() in body for body in server_ingest.raw)
 

@@ -21,28 +21,25 @@ pytestmark = [
 
 
 class Gate:
-    """Groups whose thread is kept busy until `open`, so that what is submitted meanwhile waits together."""
+    """Groups whose thread can be kept busy, so that what is submitted meanwhile waits together."""
 
     def __init__(self) -> None:
         self._groups = Groups()
-        self._goes_on = threading.Event()
-        self._groups.submit(lambda: self._goes_on.wait(10))
         self.submit = self._groups.submit
-
-    def open(self) -> None:
-        self._goes_on.set()
 
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """Once more, in the `with`."""
-        goes_on = threading.Event()
-        self._groups.submit(lambda: goes_on.wait(10))
-        yield
-        goes_on.set()
+        """Keeps it busy, in the `with`."""
+        is_busy, goes_on = threading.Event(), threading.Event()
+        self.submit(lambda: (is_busy.set(), goes_on.wait(10)))
+        assert is_busy.wait(10), "or it would be one of the group"
+        try:
+            yield
+        finally:
+            goes_on.set()
 
     def close(self) -> None:
-        self._goes_on.set()
-        self._groups.submit(connections.close_all)
+        self.submit(connections.close_all)
         self._groups.shutdown()
 
 
@@ -87,24 +84,24 @@ def test_those_that_wait_are_one_transaction(gate: Gate) -> None:
     def unit() -> None:
         grouped.append(connection.in_atomic_block)
 
-    futures = [gate.submit(unit) for _ in range(MOST + 1)]
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(unit) for _ in range(MOST + 1)]
     ended(futures)
     assert grouped == [True] * MOST + [False], "and no more than so many; a lone one is no group"
 
 
 def test_each_is_told_its_own_result_once_it_is_stored(gate: Gate) -> None:
-    futures = [gate.submit(add(name)) for name in "abc"]
-    assert not any(future.done() for future in futures)
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(add(name)) for name in "abc"]
+        assert not any(future.done() for future in futures)
     assert ended(futures) == ["a", "b", "c"]
     assert names() == {"a", "b", "c"}
 
 
 def test_one_that_fails_takes_back_its_own_alone(gate: Gate) -> None:
     error = LookupError("no such thing")
-    futures = [gate.submit(unit) for unit in (add("a"), add("b", fail(error)), add("c"))]
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(unit) for unit in (add("a"), add("b", fail(error)), add("c"))]
     assert ended(futures) == ["a", error, "c"]
     assert names() == {"a", "c"}
 
@@ -114,8 +111,8 @@ def test_one_that_the_commit_would_refuse_spoils_no_other(gate: Gate) -> None:
         with writing.atomic():
             Conversation.objects.create(owner_id=999_999)
 
-    futures = [gate.submit(unit) for unit in (add("a"), dangle, add("b"))]
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(unit) for unit in (add("a"), dangle, add("b"))]
     first, refused, last = ended(futures)
     assert (first, last) == ("a", "b")
     assert isinstance(refused, IntegrityError)
@@ -124,7 +121,6 @@ def test_one_that_the_commit_would_refuse_spoils_no_other(gate: Gate) -> None:
 
 
 def test_after_one_that_failed_the_next_groups_are_ready_for_another(gate: Gate) -> None:
-    gate.open()
     runs: list[str] = []
 
     def run(name: str, error: BaseException | None = None) -> Callable[[], str]:
@@ -150,7 +146,6 @@ def test_after_one_that_failed_the_next_groups_are_ready_for_another(gate: Gate)
 def test_a_failure_of_the_connections_upkeep_does_not_end_the_thread(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate.open()
     ended([gate.submit(add("a"))])
     with monkeypatch.context() as patch:
         patch.setattr(grouping, "close_old_connections", fail(MemoryError("no more")))
@@ -165,8 +160,8 @@ def test_when_sqlite_takes_back_all_of_it_by_itself_the_others_are_stored_nevert
         transaction.set_rollback(True)  # as Django does then
         raise error
 
-    futures = [gate.submit(unit) for unit in (add("a"), add("b", lose), add("c"))]
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(unit) for unit in (add("a"), add("b", lose), add("c"))]
     assert ended(futures) == ["a", error, "c"]
     assert names() == {"a", "c"}
 
@@ -177,7 +172,6 @@ def test_when_no_transaction_can_begin_each_has_an_error_of_its_own_and_nothing_
             raise OperationalError("database or disk is full")
         return execute(sql, *rest)
 
-    gate.open()
     ended([gate.submit(lambda: connection.execute_wrappers.append(full))])
     with gate.closed():
         futures = [gate.submit(add(name)) for name in "abc"]
@@ -188,9 +182,9 @@ def test_when_no_transaction_can_begin_each_has_an_error_of_its_own_and_nothing_
 
 
 def test_one_that_was_cancelled_while_it_waited_never_runs(gate: Gate) -> None:
-    futures = [gate.submit(add(name)) for name in "abc"]
-    assert futures[1].cancel()
-    gate.open()
+    with gate.closed():
+        futures = [gate.submit(add(name)) for name in "abc"]
+        assert futures[1].cancel()
     assert ended([futures[0], futures[2]]) == ["a", "c"]
     with pytest.raises(CancelledError):
         futures[1].result(10)
@@ -198,6 +192,5 @@ def test_one_that_was_cancelled_while_it_waited_never_runs(gate: Gate) -> None:
 
 
 def test_what_comes_after_a_quiet_time_is_served(gate: Gate) -> None:
-    gate.open()
     for name in "abc":
         assert ended([gate.submit(add(name))]) == [name]

@@ -19,7 +19,7 @@ from chatproject.listening import Listener
 from chatproject.load import Load
 from tests.conftest import StartServer
 from tests.fakes.server import READY, Server
-from tests.fakes.tls import self_signed, serving
+from tests.fakes.tls import serving
 from tests.fakes.waiting import poll
 
 Connect = Callable[[int], list[socket.socket]]
@@ -218,9 +218,9 @@ def test_a_worker_without_room_for_a_connection_says_so_and_looks_again(
 
 
 def test_a_connection_whose_tls_fails_is_not_counted_for_ever(
-    own_load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_load: Load, monkeypatch: pytest.MonkeyPatch, self_signed: Path
 ) -> None:
-    tls = serving(self_signed(tmp_path / "server.pem"))
+    tls = serving(self_signed)
 
     async def refused() -> None:
         gone = asyncio.Event()
@@ -235,8 +235,8 @@ def test_a_connection_whose_tls_fails_is_not_counted_for_ever(
     asyncio.run(refused())
 
 
-def test_a_closed_listener_waits_for_the_handshakes_that_have_begun(own_load: Load, tmp_path: Path) -> None:
-    tls = serving(self_signed(tmp_path / "server.pem"))
+def test_a_closed_listener_waits_for_the_handshakes_that_have_begun(own_load: Load, self_signed: Path) -> None:
+    tls = serving(self_signed)
 
     async def last() -> None:
         async with listener_with(tls) as (listener, port, _):

@@ -92,9 +92,8 @@ class Ingest(Loopback):
         """Waits for the request's transaction and, if that failed, for its event: another thread sends it, and so it
         may come after. AssertionError after `seconds`.
         """
-        poll(lambda: self.of_request(request_id, "transaction"), seconds, "transaction")
-        statuses = [item["contexts"]["trace"].get("status") for item in self.of_request(request_id, "transaction")]
-        if "internal_error" in statuses:
+        transactions = poll(lambda: self.of_request(request_id, "transaction"), seconds, "transaction")
+        if any(item["contexts"]["trace"].get("status") == "internal_error" for item in transactions):
             poll(lambda: self.of_request(request_id, "event"), seconds, "event")
 
     def clear(self) -> None:

@@ -1,28 +1,17 @@
 """What the tests of the contract share."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.chatproject.observability.watch import Watch
 from tests.conftest import fake
 from tests.fakes import bugsink as real
-from tests.fakes import tls
 from tests.fakes.bugsink import Bugsink
 from tests.fakes.database import Databases
 from tests.fakes.ingest import Ingest
 from tests.fakes.provider import Provider
 from tests.fakes.server import Server
-
-
-@pytest.fixture(scope="session")
-def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and its key, in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl to make a certificate")
-    return tls.self_signed(tmp_path_factory.mktemp("tls") / "certificate.pem")
 
 
 @pytest.fixture(scope="session")

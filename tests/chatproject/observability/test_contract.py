@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.chatproject.observability.watch import new_request
 from tests.conftest import StartServer
 from tests.fakes.client import Client, assert_problem
 from tests.fakes.ingest import Ingest
@@ -13,11 +14,6 @@ from tests.fakes.provider import Provider
 from tests.fakes.server import Server
 
 Payload = dict[str, Any]
-
-
-def request_id() -> dict[str, str]:
-    """A header that names a request, to find again what Sentry received of it."""
-    return {"X-Request-ID": f"test-{secrets.token_hex(8)}"}
 
 
 def transaction(ingest: Ingest, header: dict[str, str]) -> Payload:
@@ -67,7 +63,7 @@ def test_sentry_debug_is_for_staff_in_production(start_server: StartServer, inge
 def test_a_provider_failure_is_one_event_with_everything_about_it(
     client: Client, provider: Provider, server_ingest: Ingest
 ) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
+    header, conversation = new_request(), client.conversation()["id"]
     problem = assert_problem(post(client, header, conversation, model="status-500"), 502, "server_error")
     [event] = events(server_ingest, header)
     assert event["tags"] == {
@@ -93,14 +89,14 @@ def test_a_provider_failure_is_one_event_with_everything_about_it(
 
 
 def test_a_rate_limits_event_says_how_long_it_lasts(client: Client, server_ingest: Ingest) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
+    header, conversation = new_request(), client.conversation()["id"]
     post(client, header, conversation, model="status-429")
     [event] = events(server_ingest, header)
     assert event["contexts"]["provider_error"]["retry_after_s"] == 7.0
 
 
 def test_the_requests_first_breadcrumb_is_on_its_event(client: Client, server_ingest: Ingest) -> None:
-    header, conversation = request_id(), client.conversation()["id"]
+    header, conversation = new_request(), client.conversation()["id"]
     post(client, header, conversation, model="status-500")
     [event] = events(server_ingest, header)
     first = event["breadcrumbs"]["values"][0]
@@ -115,7 +111,7 @@ def attempt(transaction: Payload) -> Payload:
 
 
 def test_no_trace_header_reaches_a_provider(client: Client, provider: Provider) -> None:
-    header = {**request_id(), "sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": f"sentry-trace_id={'a' * 32}"}
+    header = {**new_request(), "sentry-trace": f"{'a' * 32}-{'b' * 16}-1", "baggage": f"sentry-trace_id={'a' * 32}"}
     post(client, header, client.conversation()["id"], model="echo")
     assert {"sentry-trace", "baggage", "traceparent"}.isdisjoint(provider.last.headers)
 
@@ -132,11 +128,11 @@ def test_no_secret_and_no_message_text_leaves_by_default(
     extra = {"Cookie": f"sessionid={cookie}", "X-Tenant": cookie}
     conversation = client.conversation(title=metadata, system_prompt=prompt, metadata={"note": metadata})["id"]
     for model in ("echo", "status-401", "status-500", "drop-mid-stream"):
-        header = {**extra, **request_id()}
+        header = {**extra, **new_request()}
         post(client, header, conversation, content=prompt, model=model)
         transaction(server_ingest, header)
     for path in (f"/sentry-debug?q={query}", f"/api/providers?q={query}"):
-        header = {**extra, **request_id()}
+        header = {**extra, **new_request()}
         client.get(path, headers=header)
         transaction(server_ingest, header)
     assert prompt in str(provider.chats[-1].body)
@@ -148,7 +144,7 @@ def test_no_secret_and_no_message_text_leaves_by_default(
 
 def test_message_text_travels_on_the_span_when_it_is_allowed(start_server: StartServer, ingest: Ingest) -> None:
     server = start_server(SENTRY_DSN=ingest.dsn, SENTRY_INCLUDE_PROMPTS="true")
-    client, header = server.client("alice"), request_id()
+    client, header = server.client("alice"), new_request()
     post(client, header, client.conversation()["id"], content="how are you", model="echo")
     data = attempt(transaction(ingest, header))["data"]
     assert "how are you" in data["gen_ai.input.messages"]
@@ -156,7 +152,7 @@ def test_message_text_travels_on_the_span_when_it_is_allowed(start_server: Start
 
 
 def test_users_and_addresses_are_on_events_by_default(client: Client, server_ingest: Ingest) -> None:
-    header = request_id()
+    header = new_request()
     post(client, header, client.conversation()["id"], model="status-500")
     [event] = events(server_ingest, header)
     assert event["user"]["username"] == "alice"
@@ -165,7 +161,7 @@ def test_users_and_addresses_are_on_events_by_default(client: Client, server_ing
 
 def test_users_and_addresses_stay_here_without_pii(start_server: StartServer, ingest: Ingest) -> None:
     server = start_server(SENTRY_DSN=ingest.dsn, SENTRY_SEND_DEFAULT_PII="false")
-    client, header = server.client("alice"), {**request_id(), "X-Forwarded-For": "203.0.113.7"}
+    client, header = server.client("alice"), {**new_request(), "X-Forwarded-For": "203.0.113.7"}
     post(client, header, client.conversation()["id"], model="status-500")
     [event] = events(ingest, header)
     for item in (event, transaction(ingest, header)):
@@ -199,7 +195,7 @@ def test_an_incoming_trace_header_cannot_force_sampling(
 
 def test_a_failure_right_before_the_shutdown_still_arrives(start_server: StartServer, ingest: Ingest) -> None:
     server = start_server(SENTRY_DSN=ingest.dsn)
-    client, header = server.client("alice"), request_id()
+    client, header = server.client("alice"), new_request()
     problem = post(client, header, client.conversation()["id"], model="status-500").json()
     client.close()  # gunicorn would wait for an idle connection
     server.terminate()
@@ -211,7 +207,7 @@ def test_without_a_dsn_nothing_is_promised(start_server: StartServer) -> None:
     server = start_server()
     client = server.client("alice")
     problem = assert_problem(
-        post(client, request_id(), client.conversation()["id"], model="status-500"), 502, "server_error"
+        post(client, new_request(), client.conversation()["id"], model="status-500"), 502, "server_error"
     )
     assert "sentry_event_id" not in problem
     assert re.fullmatch(r"[0-9a-f]{32}", problem["trace_id"])

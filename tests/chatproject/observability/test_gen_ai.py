@@ -25,12 +25,7 @@ TEXTS = "gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.me
 
 def span_of(ingest: Ingest, message: Json) -> dict[str, Any]:
     """The one gen_ai span of the turn that made `message`."""
-
-    def transactions() -> list[Json]:
-        found = ingest.items("transaction")
-        return [item for item in found if item["tags"].get("request_id") == message["request_id"]]
-
-    [transaction] = poll(transactions, what="transaction")
+    [transaction] = poll(lambda: ingest.of_request(message["request_id"], "transaction"), what="transaction")
     [span] = [span for span in transaction["spans"] if span["op"] == "gen_ai.chat"]
     return dict(span)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import sentry_sdk
+from django.core.handlers.base import BaseHandler
 from sentry_sdk.integrations.atexit import AtexitIntegration
 from sentry_sdk.integrations.dedupe import DedupeIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
@@ -48,6 +49,7 @@ def init(
     """Starts the SDK when `dsn` is set; otherwise nothing of it runs. Rates are shares from 0.0 to 1.0."""
     if not dsn:
         return
+    load_middleware = BaseHandler.load_middleware
     sentry_sdk.init(
         dsn=dsn,
         environment=environment,
@@ -82,6 +84,8 @@ def init(
         # Sentry's own servers take gen_ai spans as items of their own, untruncated; others do not know them.
         stream_gen_ai_spans=is_saas(dsn),
     )
+    # With no spans of middleware, what the SDK puts around each is only in the way.
+    BaseHandler.load_middleware = load_middleware  # type: ignore[method-assign]
     if not sentry_sdk.get_client().options["debug"]:
         # It makes a record of each debug line before it finds out that nobody wants it: a twentieth of a turn's CPU.
         logger.setLevel(logging.ERROR)

@@ -71,6 +71,12 @@ def test_the_sdks_debug_lines_cost_nothing_unless_they_are_wanted(ingest: Ingest
     assert python(code, SENTRY_DSN=ingest.dsn, SENTRY_DEBUG=debug).split()[-1] == str(heard)
 
 
+def test_the_middleware_is_not_wrapped_for_spans_that_are_switched_off() -> None:
+    code = "import chatproject.settings; from django.core.handlers.base import BaseHandler as handler\n"
+    loads = python(f"{code}print(handler.load_middleware.__module__)", SENTRY_DSN=OWN)
+    assert loads.split()[-1] == "django.core.handlers.base"
+
+
 def test_both_rates_are_0_when_tracing_is_disabled() -> None:
     options = started(
         SENTRY_DSN=OWN,

@@ -28,6 +28,7 @@ from django.db import (
 )
 
 from chatproject import writing
+from chatproject.observability.database import leave_this_thread_out
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Groups:
     """Those of one process, in a thread of its own."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-turns")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="db-turns", initializer=leave_this_thread_out)
         self._lock = threading.Lock()
         self._waiting: deque[Unit] = deque()
         self._busy = False

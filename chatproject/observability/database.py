@@ -54,6 +54,11 @@ def unit(name: str) -> Iterator[None]:
                 span.finish()
 
 
+def leave_this_thread_out() -> None:
+    """Tells nothing of what this thread does outside of units: it is done for several requests at once."""
+    _unit.set(None)
+
+
 def quieten() -> None:
     """Takes the SDK's hook off the statements in units; to be called once the SDK has started."""
     CursorWrapper.execute = hooked(execute, CursorWrapper.execute)  # type: ignore[assignment,method-assign,unused-ignore]

@@ -42,6 +42,21 @@ sentry_sdk.flush()
 """
 
 
+FOR_SEVERAL = """
+import django, sentry_sdk
+django.setup()
+from django.db import connection
+from chatproject.grouping import Groups
+
+def is_told():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return "SELECT 1" in [crumb["message"] for crumb in sentry_sdk.get_isolation_scope()._breadcrumbs]
+
+print(is_told(), Groups().submit(is_told).result(10))
+"""
+
+
 def transaction(ingest: Ingest, name: str) -> Json:
     found = poll(lambda: [t for t in ingest.items("transaction") if t["transaction"] == name], what=name)
     return dict(found[0])
@@ -90,6 +105,10 @@ def test_a_unit_fails_with_its_database_and_not_with_a_refusal(ingest: Ingest) -
     assert (status["failing"], status["refusing"]) == ("internal_error", None)
     event = ingest.items("event")[0]
     assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]][-1] == "SELECT %s FROM nowhere"
+
+
+def test_nobody_is_told_of_the_statements_that_begin_and_end_a_group() -> None:
+    assert python(FOR_SEVERAL, SENTRY_DSN="http://key@127.0.0.1:9/1").split() == ["True", "False"]
 
 
 def test_without_a_dsn_djangos_own_statements_run() -> None:

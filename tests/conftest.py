@@ -55,12 +55,19 @@ def pytest_configure(config: pytest.Config) -> None:
 SAME_EVERYWHERE = {
     "test_bad_input.py",
     "test_browser.py",
+    "test_contract_bugsink.py",
     "test_contract_table.py",
     "test_embedded_model.py",
     "test_faults.py",
+    "test_limits.py",
+    "test_load.py",
+    "test_logs.py",
+    "test_never_hurts.py",
     "test_postgres.py",
     "test_provider_failures.py",
     "test_schemathesis.py",
+    "test_sessions.py",
+    "test_transport.py",
 }
 """Files that take long, and are about what the server refuses and reports, or have a PostgreSQL of their own."""
 

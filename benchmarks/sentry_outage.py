@@ -93,6 +93,8 @@ def measure(turns: int) -> None:
         databases, provider = Databases(folder), stack.enter_context(Provider())
         fake = {"CHAT_PROVIDERS": "fake", "CHAT_DEFAULT_PROVIDER": "fake", "FAKE_MODEL": "echo"}
         fake["FAKE_BASE_URL"] = provider.url
+        # What fails is to fail at once, and each time.
+        fake |= {"CHAT_RETRIES": "0", "CHAT_CIRCUIT_FAILURES": "0"}
         cases = []
         for name, dsn in outages(stack).items():
             server = stack.enter_context(Server(databases.new(), databases.keys, **fake, SENTRY_DSN=dsn))

@@ -21,7 +21,7 @@ from sentry_sdk.integrations.modules import ModulesIntegration
 from sentry_sdk.types import Event, Hint, SamplingContext
 from sentry_sdk.utils import Dsn, capture_internal_exceptions, logger
 
-from chatproject.observability import database, serializer
+from chatproject.observability import database, serializer, telemetry
 from chatproject.observability.context import keep_status
 from chatproject.observability.limiter import Limiter
 from chatproject.observability.privacy import HEADERS, cut_exception_texts, drop_template_contexts
@@ -92,6 +92,7 @@ def init(
     # The access log's line is no breadcrumb: the middleware leaves a better one.
     ignore_logger("chatproject.access")
     database.quieten()
+    telemetry.install()
     serializer.install(spans_apart=is_saas(dsn))
 
 

@@ -1,23 +1,46 @@
-"""Puts metrics and log lines into the SDK's batchers, past its scopes.
+"""Puts metrics and log lines into the SDK's batchers, past its scopes and as they travel.
 
 The SDK's calls merge three scopes for each item, which costs as much as a database statement (100 to 150 us); a turn
-makes nine items. Here an item costs about 10 us. Batching, the queue's bound, the count of what is lost and the flush
-at the end remain the SDK's.
+makes six items. Here an item costs a few microseconds, and shares what is alike in many with the others: while Sentry
+is away the SDK keeps up to a hundred envelopes of them. Batching, the queue's bound, the count of what is lost and the
+flush at the end remain the SDK's.
 """
 
 import time
-from collections.abc import Mapping
-from functools import cache
-from typing import Literal
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from typing import Any, Literal
 
 import sentry_sdk
+from sentry_sdk._log_batcher import LogBatcher
+from sentry_sdk._metrics_batcher import MetricsBatcher
 from sentry_sdk.consts import VERSION
-from sentry_sdk.types import Log, Metric
-from sentry_sdk.utils import capture_internal_exceptions
+from sentry_sdk.utils import capture_internal_exceptions, serialize_attribute
 
 from chatproject.observability import context
 
 Value = str | int | float | bool
+Attributes = Mapping[str, Mapping[str, Any]]
+"""As they travel: {name: {"value": ..., "type": ...}}."""
+
+
+class Ready(dict[str, Any]):
+    """An item as it travels."""
+
+    __slots__ = ()
+
+
+def install() -> None:
+    """Has the SDK's batchers take such items (2.75: what travels of an item is its `_to_transport_format`)."""
+    for batcher in (LogBatcher, MetricsBatcher):
+        setattr(batcher, "_to_transport_format", staticmethod(unless_ready(batcher._to_transport_format)))  # noqa: B010
+
+
+def unless_ready(sdks: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def to_transport_format(item: Any) -> Any:
+        return item if type(item) is Ready else sdks(item)
+
+    return to_transport_format
 
 
 def metric(
@@ -29,36 +52,46 @@ def metric(
     trace_id: str | None = None,
     attributes: Mapping[str, Value] | None = None,
 ) -> None:
-    """Queues one metric."""
+    """Queues one metric. Its attributes have few values: they are remembered."""
     with capture_internal_exceptions():
-        item: Metric = {
-            "timestamp": time.time(),
-            "trace_id": trace_id or context.trace_id(),  # Relay drops a metric without one
-            "span_id": None,
-            "name": name,
-            "type": kind,
-            "value": float(value),
-            "unit": unit,
-            "attributes": {**of_the_process(), **(attributes or {})},
-        }
-        if batcher := sentry_sdk.get_client().metrics_batcher:
-            batcher.add(item)
+        item = Ready(
+            timestamp=time.time(),
+            trace_id=trace_id or context.trace_id(),  # Relay drops a metric without one
+            name=name,
+            type=kind,
+            value=float(value),
+            attributes=alike(**(attributes or {})),
+        )
+        if unit is not None:
+            item["unit"] = unit
+        put(sentry_sdk.get_client().metrics_batcher, item)
 
 
 def log(level: str, number: int, body: str, when: float, trace_id: str | None, attributes: Mapping[str, Value]) -> None:
     """Queues one log line, of `when` in seconds of the epoch. `level` and `number` are OpenTelemetry's severity."""
     with capture_internal_exceptions():
-        item: Log = {
-            "severity_text": level,
-            "severity_number": number,
-            "body": body,
-            "time_unix_nano": int(when * 1e9),
-            "trace_id": trace_id or context.trace_id(),
-            "span_id": None,
-            "attributes": {**of_the_process(), **attributes},
-        }
-        if batcher := sentry_sdk.get_client().log_batcher:
-            batcher.add(item)
+        severity = alike(**{"sentry.severity_number": number, "sentry.severity_text": level})
+        own = {name: serialize_attribute(value) for name, value in attributes.items()}
+        item = Ready(
+            timestamp=when,
+            trace_id=trace_id or context.trace_id(),
+            level=level,
+            body=body,
+            attributes={**severity, **own},
+        )
+        put(sentry_sdk.get_client().log_batcher, item)
+
+
+def put(batcher: Any, item: Ready) -> None:
+    """There is none when nothing of the kind is to be sent."""
+    if batcher is not None:
+        batcher.add(item)
+
+
+@lru_cache(maxsize=1_000)
+def alike(**own: Value) -> Attributes:
+    """Those of the process and these. Whoever gets them shares them with others."""
+    return {name: serialize_attribute(value) for name, value in {**of_the_process(), **own}.items()}
 
 
 @cache

@@ -88,7 +88,7 @@ def put(batcher: Any, item: Ready) -> None:
         batcher.add(item)
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=1_000, typed=True)
 def alike(**own: Value) -> Attributes:
     """Those of the process and these. Whoever gets them shares them with others."""
     return {name: serialize_attribute(value) for name, value in {**of_the_process(), **own}.items()}

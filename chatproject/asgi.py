@@ -22,6 +22,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 django.setup(set_prefix=False)
 
+from chatproject import names  # noqa: E402
 from chatproject.handler import Handler  # noqa: E402
 from chatproject.observability import logs, privacy, sentry, sessions, transport  # noqa: E402
 from conversations.live import registry  # noqa: E402
@@ -131,6 +132,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                names.install(asyncio.get_running_loop())
                 transport.attach()
                 routing.warm()
                 registry.start()
